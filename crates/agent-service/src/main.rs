@@ -1,0 +1,3 @@
+//! agent-service
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! holdpoint-sim
+
+fn main() {}

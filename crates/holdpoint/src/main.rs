@@ -1,0 +1,3 @@
+//! holdpoint
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! llamaindex-mcp
+
+fn main() {}
