@@ -1,0 +1,1 @@
+//! When production may be changed.
