@@ -97,7 +97,7 @@ pub struct CalendarPolicy {
     pub holidays: Holidays,
     /// Whether the last day of a month is closed.
     pub avoid_month_end: bool,
-    /// How many of the last days of a quarter are closed; 0 for none, at most 92.
+    /// How many of the last days of a quarter are closed; 0 for none, at most 31.
     pub freeze_quarter_end_days: u32,
 }
 
