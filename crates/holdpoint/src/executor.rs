@@ -1,0 +1,1 @@
+//! Performs effects: one match from an effect to its adapter.

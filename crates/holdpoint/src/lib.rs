@@ -1,0 +1,8 @@
+//! Acts and shows: the command line, the one loop that drives the engine, the adapters through
+//! which effects reach the world, and the rehearsal. What is to be done is decided by
+//! `holdpoint-core`; nothing here decides.
+//!
+//! The modules are public so that tests can reach them; the crate's interface is its binary.
+
+pub mod adapter;
+pub mod executor;
