@@ -1,0 +1,63 @@
+//! An app: a name under which machines, secrets and an address are kept.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct App {
+    pub id: String,
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal_numeric_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// `pending`, `deployed` or `suspended`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    pub machine_count: u64,
+    pub volume_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organization: Option<Organization>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Organization {
+    pub name: String,
+    pub slug: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal_numeric_id: Option<u64>,
+}
+
+/// Body of `POST /v1/apps`. Fly's documents call the name `app_name`, its client
+/// `name`; both are read, `name` is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateApp {
+    #[serde(alias = "app_name")]
+    pub name: String,
+    #[serde(default)]
+    pub org_slug: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+}
+
+/// Reply to `GET /v1/apps`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AppList {
+    pub total_apps: u64,
+    #[serde(deserialize_with = "super::reading::null_as_default")]
+    pub apps: Vec<App>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_of_the_name_are_read() {
+        for body in [r#"{"name":"a","org_slug":"o"}"#, r#"{"app_name":"a","org_slug":"o"}"#] {
+            assert_eq!(serde_json::from_str::<CreateApp>(body).unwrap().name, "a");
+        }
+    }
+}
