@@ -1,7 +1,18 @@
 //! The thresholds of the gates. The defaults are the runbook's "Critical
 //! Metrics to Watch" and "When to Rollback". It evaluates none.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
+
+use super::duration::spell_ms;
+use super::reader::Table;
+
+/// The longest latency that a threshold can have: proxies give up long before ten minutes.
+const LATENCY_LIMIT_MS: u64 = 10 * 60 * 1000;
+
+/// The most requests that a gate can wait for; more would make every release inconclusive.
+const REQUESTS_LIMIT: u64 = 1_000_000;
 
 /// Thresholds over what the services show. Shares lie between 0 and 1, and
 /// every warning threshold is at most its critical one.
@@ -37,6 +48,75 @@ pub struct GatePolicy {
     pub stale_after_secs: u64,
 }
 
+impl GatePolicy {
+    pub(super) fn read(root: &mut Table<'_>) -> Self {
+        let mut policy = Self::default();
+        root.table("gates", |gates| {
+            gates.table("error_rate", |table| policy.read_error_rate(table));
+            gates.table("latency_p95", |table| policy.read_latency(table));
+            gates.table("health", |table| policy.read_health(table));
+            gates.table("memory", |table| policy.read_memory(table));
+            gates.secs("stale_after", 1, &mut policy.stale_after_secs);
+        });
+        policy
+    }
+
+    fn read_error_rate(&mut self, table: &mut Table<'_>) {
+        share(table, "warn", &mut self.error_share_warn);
+        share(table, "critical", &mut self.error_share_critical);
+        table.secs("critical_for", 0, &mut self.error_critical_for_secs);
+        table.number("minimum_requests", 1..=REQUESTS_LIMIT, &mut self.error_minimum_requests);
+        if self.error_share_warn > self.error_share_critical {
+            refuse_order(
+                table,
+                ["warn", "critical"],
+                self.error_share_warn,
+                self.error_share_critical,
+            );
+        }
+    }
+
+    fn read_latency(&mut self, table: &mut Table<'_>) {
+        latency(table, "warn", &mut self.latency_p95_warn_ms);
+        latency(table, "critical", &mut self.latency_p95_critical_ms);
+        table.secs("critical_for", 0, &mut self.latency_p95_critical_for_secs);
+        table.number(
+            "minimum_requests",
+            1..=REQUESTS_LIMIT,
+            &mut self.latency_p95_minimum_requests,
+        );
+        if self.latency_p95_warn_ms > self.latency_p95_critical_ms {
+            let [warn, critical] =
+                [self.latency_p95_warn_ms, self.latency_p95_critical_ms].map(spell_ms);
+            refuse_order(table, ["warn", "critical"], warn, critical);
+        }
+    }
+
+    fn read_health(&mut self, table: &mut Table<'_>) {
+        table.secs("warn_for", 0, &mut self.health_warn_for_secs);
+        table.secs("critical_for", 0, &mut self.health_critical_for_secs);
+        if self.health_warn_for_secs > self.health_critical_for_secs {
+            let [warn, critical] = [self.health_warn_for_secs, self.health_critical_for_secs]
+                .map(|secs| spell_ms(secs * 1000));
+            refuse_order(table, ["warn_for", "critical_for"], warn, critical);
+        }
+    }
+
+    fn read_memory(&mut self, table: &mut Table<'_>) {
+        share(table, "warn", &mut self.memory_share_warn);
+        share(table, "critical", &mut self.memory_share_critical);
+        table.secs("critical_for", 0, &mut self.memory_critical_for_secs);
+        if self.memory_share_warn > self.memory_share_critical {
+            refuse_order(
+                table,
+                ["warn", "critical"],
+                self.memory_share_warn,
+                self.memory_share_critical,
+            );
+        }
+    }
+}
+
 impl Default for GatePolicy {
     fn default() -> Self {
         Self {
@@ -56,4 +136,35 @@ impl Default for GatePolicy {
             stale_after_secs: 2 * 60,
         }
     }
+}
+
+fn share(table: &mut Table<'_>, key: &'static str, target: &mut f64) {
+    if let Some(share) = table.take(key).and_then(|value| value.share()) {
+        *target = share;
+    }
+}
+
+fn latency(table: &mut Table<'_>, key: &'static str, target: &mut u64) {
+    let millis = table.take(key).and_then(|value| value.millis(&(1..=LATENCY_LIMIT_MS)));
+    if let Some(millis) = millis {
+        *target = millis;
+    }
+}
+
+/// One of the two may be a default, so both values are told.
+fn refuse_order(
+    table: &mut Table<'_>,
+    [warn_key, critical_key]: [&'static str; 2],
+    warn: impl Display,
+    critical: impl Display,
+) {
+    let place = table
+        .take(warn_key)
+        .or_else(|| table.take(critical_key))
+        .map_or_else(|| table.span.clone(), |value| value.span());
+    table.report.error(
+        &place,
+        format!("`{warn_key}` is {warn} and above `{critical_key}`, {critical}: it would warn only after the breach"),
+        format!("make `{warn_key}` at most `{critical_key}`"),
+    );
 }

@@ -3,15 +3,23 @@
 //! opens no file, so whether a named file exists is a pre-flight check's affair.
 
 mod diagnostic;
+mod duration;
 mod gates;
+mod order;
 mod people;
 mod policy;
+mod reader;
 mod schedule;
 mod service;
+mod similar;
 
-use std::collections::BTreeSet;
-
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
+use toml::de::DeTable;
+
+use crate::calendar;
+use reader::{Report, Table, Value};
+use similar::did_you_mean;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use gates::GatePolicy;
@@ -19,6 +27,37 @@ pub use people::{Person, Role, UnknownRole};
 pub use policy::{Communication, Notify, ProductionPolicy, StagingPolicy};
 pub use schedule::{CalendarPolicy, Day, Freeze, Holidays, MINUTES_PER_DAY, Window};
 pub use service::{Build, BuildFile, Placement, Service, SmokeCheck};
+
+/// The longest text that is read, in bytes: no person writes more by hand.
+const TEXT_LIMIT: usize = 1024 * 1024;
+
+/// How many findings are told at once; a text with more is something else than a project.
+const FINDINGS_LIMIT: usize = 200;
+
+/// Reads a `holdpoint.toml`. The project is there exactly if no finding is an
+/// error; the findings come in the order of their places.
+pub fn parse(text: &str) -> (Option<Project>, Vec<Diagnostic>) {
+    if text.len() > TEXT_LIMIT {
+        let report = Report::new(text, false);
+        report.error(
+            &(0..0),
+            format!("the file has {} bytes, and at most {TEXT_LIMIT} are read", text.len()),
+            "name the file of a project",
+        );
+        return (None, report.into_findings());
+    }
+    let (document, syntax_errors) = DeTable::parse_recoverable(text);
+    let report = Report::new(text, !syntax_errors.is_empty());
+    for error in &syntax_errors {
+        let span = error.span().unwrap_or(text.len()..text.len());
+        report.error(&span, error.message(), syntax_hint(error.message()));
+    }
+    let project = Table::read_root(&report, document.get_ref(), Project::read);
+    let mut findings = report.into_findings();
+    let is_refused = findings.iter().any(|finding| finding.severity == Severity::Error);
+    findings.truncate(FINDINGS_LIMIT);
+    ((!is_refused).then_some(project), findings)
+}
 
 /// A checked `holdpoint.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,23 +96,9 @@ pub struct Project {
 
 impl Project {
     /// The services' names, each after all that it names in `after`; otherwise
-    /// in the file's order. A parsed project has no cycle; should one be put
-    /// together by hand, its members come last.
+    /// in the file's order.
     pub fn service_order(&self) -> Vec<&str> {
-        let known: BTreeSet<&str> =
-            self.services.iter().map(|service| service.name.as_str()).collect();
-        let mut waiting: Vec<&Service> = self.services.iter().collect();
-        let mut order: Vec<&str> = Vec::with_capacity(waiting.len());
-        while !waiting.is_empty() {
-            let ready = waiting.iter().position(|service| {
-                service
-                    .after
-                    .iter()
-                    .all(|name| !known.contains(name.as_str()) || order.contains(&name.as_str()))
-            });
-            order.push(waiting.remove(ready.unwrap_or(0)).name.as_str());
-        }
-        order
+        order::in_order(&self.services)
     }
 
     /// The person of this name.
@@ -85,4 +110,109 @@ impl Project {
     pub fn service(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.name == name)
     }
+    fn read(root: &mut Table<'_>) -> Self {
+        let about = root.table("project", About::read);
+        if about.is_none() {
+            root.report.absent(
+                &(0..0),
+                "the table `[project]` is missing",
+                "add `[project]` with `name` and `time_zone`",
+            );
+        }
+        let about = about.unwrap_or_default();
+        let zone = calendar::zone(&about.time_zone).unwrap_or(TimeZone::UTC);
+        let people = Person::read_all(root);
+        let services = Service::read_all(root);
+        let staging = StagingPolicy::read(root);
+        let production = ProductionPolicy::read(root, &people);
+        let gates = GatePolicy::read(root);
+        let windows = Window::read_all(root);
+        let calendar = CalendarPolicy::read(root);
+        let freezes = Freeze::read_all(root, &zone, &people);
+        let notify = Notify::read(root);
+        let communication = Communication::read(root);
+        let About { name, title, time_zone, reliability_log, release_notes } = about;
+        Self {
+            name,
+            title,
+            time_zone,
+            reliability_log,
+            release_notes,
+            people,
+            services,
+            staging,
+            production,
+            gates,
+            windows,
+            calendar,
+            freezes,
+            notify,
+            communication,
+        }
+    }
 }
+
+/// The table `[project]`.
+#[derive(Default)]
+struct About {
+    name: String,
+    title: String,
+    time_zone: String,
+    reliability_log: Option<String>,
+    release_notes: Option<String>,
+}
+
+impl About {
+    fn read(table: &mut Table<'_>) -> Self {
+        let (name, place) = table.required_line("name", "\"shop\"");
+        service::refuse_unfit_name(table.report, "project", &name, &place);
+        let title = table.line("title").unwrap_or_else(|| name.clone());
+        let time_zone = table.require("time_zone", "\"America/Chicago\"");
+        let time_zone = time_zone.and_then(|value| read_time_zone(&value)).unwrap_or_default();
+        let reliability_log = table.line("reliability_log");
+        let release_notes = table.take("release_notes").and_then(|value| read_notes_path(&value));
+        Self { name, title, time_zone, reliability_log, release_notes }
+    }
+}
+
+/// The zone's name as the database spells it.
+fn read_time_zone(value: &Value<'_>) -> Option<String> {
+    let written = value.line()?;
+    let zone = calendar::zone(&written);
+    if let Some(name) = zone.as_ref().and_then(TimeZone::iana_name) {
+        return Some(name.to_owned());
+    }
+    let known = TimeZoneDatabase::bundled();
+    let names: Vec<String> = known.available().map(|name| name.to_string()).collect();
+    let hint = match did_you_mean(&written, names.iter().map(String::as_str)) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "use a name of the IANA database, such as `America/Chicago` or `UTC`".to_owned(),
+    };
+    value.refuse(format!("is `{written}`, which is no known time zone"), hint);
+    None
+}
+
+fn read_notes_path(value: &Value<'_>) -> Option<String> {
+    let path = value.line()?;
+    let rest = path.replace("{version}", "");
+    if rest.contains(['{', '}']) {
+        value.refuse(
+            format!("is `{path}`, which has an unknown placeholder"),
+            "the only placeholder is `{version}`, as in `notes/{version}.md`",
+        );
+        return None;
+    }
+    Some(path)
+}
+
+/// The mend of a syntax error, as far as the parser's words tell it.
+fn syntax_hint(message: &str) -> &'static str {
+    if message.contains("duplicate key") {
+        "remove or rename one of the two"
+    } else {
+        "the file is TOML: `key = \"text\"`, `[table]`, and `[[table]]` for each entry of a list"
+    }
+}
+
+#[cfg(test)]
+mod tests;

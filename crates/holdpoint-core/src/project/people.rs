@@ -6,6 +6,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::reader::Table;
+
+/// How many people a project may name.
+const PEOPLE_LIMIT: usize = 256;
+
 /// A capacity in which a person approves, overrides or is called (the runbook's "Escalation").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -67,5 +72,36 @@ impl Person {
     /// Whether they may act in this role.
     pub fn has_role(&self, role: Role) -> bool {
         self.roles.contains(&role)
+    }
+
+    pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
+        let mut places = Vec::new();
+        let people = root.tables("people", PEOPLE_LIMIT, |table| {
+            let (name, place) = table.required_line("name", "\"ada\"");
+            if name.contains(char::is_whitespace) {
+                table.report.error(
+                    &place,
+                    format!("the name `{name}` has a space in it, so commands could not name this person"),
+                    format!("write for example `{}`", name.split_whitespace().collect::<Vec<_>>().join("-")),
+                );
+            }
+            let roles = table
+                .require("roles", "[\"engineer\"]")
+                .map(|value| value.words("role", &Role::ALL, Role::as_str))
+                .unwrap_or_default();
+            places.push(place);
+            Self { name, roles }
+        });
+        let people = people.unwrap_or_default();
+        if people.is_empty() {
+            root.report.absent(
+                &(0..0),
+                "the project names no people, so nobody could approve a release",
+                "add a `[[people]]` table with `name` and `roles` for each person",
+            );
+        }
+        root.report
+            .distinct("people", people.iter().map(|person| person.name.as_str()).zip(&places));
+        people
     }
 }

@@ -1,9 +1,16 @@
 //! How long each phase of a release lasts, who consents and who is told. The
 //! defaults are the runbook's.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
-use super::people::Role;
+use super::people::{Person, Role};
+use super::reader::{Report, Table, Value};
+use super::service::MACHINES_LIMIT;
+
+/// How many webhooks may be told.
+const WEBHOOKS_LIMIT: usize = 16;
 
 /// What staging must show (the runbook's phase 1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +19,17 @@ pub struct StagingPolicy {
     pub health_within_secs: u64,
     /// Every gate must hold for this long.
     pub soak_secs: u64,
+}
+
+impl StagingPolicy {
+    pub(super) fn read(root: &mut Table<'_>) -> Self {
+        let mut policy = Self::default();
+        root.table("staging", |table| {
+            table.secs("health_within", 1, &mut policy.health_within_secs);
+            table.secs("soak", 1, &mut policy.soak_secs);
+        });
+        policy
+    }
 }
 
 impl Default for StagingPolicy {
@@ -41,6 +59,62 @@ pub struct ProductionPolicy {
     pub approval_expires_after_secs: u64,
 }
 
+impl ProductionPolicy {
+    pub(super) fn read(root: &mut Table<'_>, people: &[Person]) -> Self {
+        let mut policy = Self::default();
+        let mut approvals_place = 0..0;
+        root.table("production", |table| {
+            table.secs("announce_before", 0, &mut policy.announce_before_secs);
+            table.secs("health_within", 1, &mut policy.health_within_secs);
+            table.secs("settle", 0, &mut policy.settle_secs);
+            table.secs("validate", 1, &mut policy.validate_secs);
+            table.secs("watch_after_rollback", 0, &mut policy.watch_after_rollback_secs);
+            let count = table.take("max_unavailable");
+            if let Some(count) = count.and_then(|value| value.number(&(1..=MACHINES_LIMIT))) {
+                policy.max_unavailable = u32::try_from(count).unwrap_or(1);
+            }
+            if let Some(value) = table.take("approvals") {
+                policy.approvals = value.words("role", &Role::ALL, Role::as_str);
+                approvals_place = value.span();
+            }
+            table.secs("approval_expires_after", 1, &mut policy.approval_expires_after_secs);
+            policy.refuse_early_expiry(table);
+        });
+        policy.refuse_roles_without_people(root.report, &approvals_place, people);
+        policy
+    }
+
+    fn refuse_early_expiry(&self, table: &mut Table<'_>) {
+        if self.approval_expires_after_secs > self.announce_before_secs {
+            return;
+        }
+        let value = table.take("approval_expires_after").or_else(|| table.take("announce_before"));
+        table.report.error(
+            &value.map_or_else(|| table.span.clone(), |value| value.span()),
+            "approvals expire before the announced rollout may start, so none could ever start",
+            "make `approval_expires_after` longer than `announce_before`",
+        );
+    }
+
+    fn refuse_roles_without_people(
+        &self,
+        report: &Report<'_>,
+        place: &Range<usize>,
+        people: &[Person],
+    ) {
+        for role in &self.approvals {
+            if people.is_empty() || people.iter().any(|person| person.has_role(*role)) {
+                continue;
+            }
+            report.absent(
+                place,
+                format!("production needs an approval by the role `{role}`, and nobody has it"),
+                format!("give a person the role `{role}`, or leave it out of `[production]`'s `approvals`"),
+            );
+        }
+    }
+}
+
 impl Default for ProductionPolicy {
     fn default() -> Self {
         Self {
@@ -65,6 +139,19 @@ pub struct Notify {
     pub webhooks: Vec<String>,
 }
 
+impl Notify {
+    pub(super) fn read(root: &mut Table<'_>) -> Self {
+        let mut notify = Self::default();
+        root.table("notify", |table| {
+            table.boolean("terminal", &mut notify.terminal);
+            if let Some(value) = table.take("webhooks") {
+                notify.webhooks = read_webhooks(&value);
+            }
+        });
+        notify
+    }
+}
+
 impl Default for Notify {
     fn default() -> Self {
         Self { terminal: true, webhooks: Vec::new() }
@@ -80,8 +167,41 @@ pub struct Communication {
     pub update_every_during_rollback_secs: u64,
 }
 
+impl Communication {
+    pub(super) fn read(root: &mut Table<'_>) -> Self {
+        let mut communication = Self::default();
+        root.table("communication", |table| {
+            table.secs("update_every", 1, &mut communication.update_every_secs);
+            table.secs(
+                "update_every_during_rollback",
+                1,
+                &mut communication.update_every_during_rollback_secs,
+            );
+        });
+        communication
+    }
+}
+
 impl Default for Communication {
     fn default() -> Self {
         Self { update_every_secs: 5 * 60, update_every_during_rollback_secs: 2 * 60 }
     }
+}
+
+fn read_webhooks(value: &Value<'_>) -> Vec<String> {
+    let webhooks = value.lines(WEBHOOKS_LIMIT);
+    for (url, place) in &webhooks {
+        let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        let is_url = host.is_some_and(|rest| {
+            !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace)
+        });
+        if !is_url {
+            value.report.error(
+                place,
+                format!("`{url}` is no address that a message can be sent to"),
+                "write a whole URL, such as `\"https://chat.example.com/hooks/releases\"`",
+            );
+        }
+    }
+    webhooks.into_iter().map(|(url, _)| url).collect()
 }

@@ -2,8 +2,28 @@
 //! questioned. It names files and never opens one.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+
+use super::order;
+use super::reader::{Report, Table, Value};
+use crate::id::Environment;
+
+/// How many machines one service may have in one environment.
+pub(super) const MACHINES_LIMIT: u64 = 500;
+
+/// How many services are released together, and how many entries each of their lists may have.
+const LIST_LIMIT: usize = 64;
+
+/// The longest time that a smoke check may take; longer ones belong in a test suite.
+const SMOKE_LIMIT_MS: u64 = 5 * 60 * 1000;
+
+/// How long a smoke check may take unless the file says otherwise.
+const SMOKE_WITHIN_MS: u64 = 5 * 1000;
+
+/// HTTP methods that a smoke check can use.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// A program that is released together with the project's other services.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +44,31 @@ pub struct Service {
     pub smoke: Vec<SmokeCheck>,
 }
 
+impl Service {
+    /// Where it runs in this environment.
+    pub fn placement(&self, environment: Environment) -> &Placement {
+        match environment {
+            Environment::Staging => &self.staging,
+            Environment::Production => &self.production,
+        }
+    }
+
+    pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
+        let drafts = root.tables("services", LIST_LIMIT, Draft::read).unwrap_or_default();
+        if drafts.is_empty() {
+            root.report.absent(
+                &(0..0),
+                "the project names no services, so there is nothing to release",
+                "add a `[[services]]` table for each program",
+            );
+        }
+        order::refuse_misfits(root.report, &drafts);
+        drafts.into_iter().map(|draft| draft.service).collect()
+    }
+}
+
 /// How a service's image is made from source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// Program and arguments; never empty. It is run without a shell.
     pub command: Vec<String>,
@@ -53,7 +96,7 @@ pub struct BuildFile {
 pub struct Placement {
     /// The `fly.toml`, relative to `holdpoint.toml`.
     pub config: String,
-    /// How many machines it has, at least 1.
+    /// How many machines it has, at least 1; 1 by default.
     pub machines: u32,
 }
 
@@ -74,6 +117,231 @@ pub struct SmokeCheck {
     pub expect_status: u16,
     /// Text that the answer's body must contain.
     pub expect_body_contains: Option<String>,
-    /// The whole answer must have arrived within this time, in milliseconds.
+    /// The whole answer must have arrived within this time, in milliseconds; 5 s by default.
     pub within_ms: u64,
+}
+
+/// A service and the places of what is compared with other services.
+pub(super) struct Draft {
+    pub(super) service: Service,
+    pub(super) name_place: Range<usize>,
+    /// One for each entry of `after`.
+    pub(super) after_places: Vec<Range<usize>>,
+    /// Of the `config` of staging and of production.
+    pub(super) config_places: [Range<usize>; 2],
+}
+
+impl Draft {
+    pub(super) fn name(&self) -> &str {
+        &self.service.name
+    }
+
+    fn read(table: &mut Table<'_>) -> Self {
+        let (name, name_place) = table.required_line("name", "\"api\"");
+        refuse_unfit_name(table.report, "service", &name, &name_place);
+        let after = table.take("after").map(|value| value.lines(LIST_LIMIT)).unwrap_or_default();
+        let (after, after_places) = after.into_iter().unzip();
+        let required_secrets = read_secret_names(table);
+        let build = table.table("build", Build::read);
+        if build.is_none() {
+            refuse_missing_table(table, &name, "build", "command");
+        }
+        let [(staging, staging_place), (production, production_place)] =
+            [Environment::Staging, Environment::Production]
+                .map(|environment| Placement::read(table, &name, environment));
+        let mut check_places = Vec::new();
+        let smoke = table.tables("smoke", LIST_LIMIT, |check| {
+            let (check, place) = SmokeCheck::read(check);
+            check_places.push(place);
+            check
+        });
+        let smoke = smoke.unwrap_or_default();
+        let check_names = smoke.iter().map(|check| check.name.as_str());
+        table.report.distinct("smoke checks", check_names.zip(&check_places));
+        let build = build.unwrap_or_default();
+        Self {
+            service: Service { name, after, required_secrets, build, staging, production, smoke },
+            name_place,
+            after_places,
+            config_places: [staging_place, production_place],
+        }
+    }
+}
+
+impl Build {
+    fn read(table: &mut Table<'_>) -> Self {
+        let command = table.require("command", "[\"cargo\", \"build\", \"--release\"]");
+        let program = command.as_ref().map(|value| value.lines(LIST_LIMIT)).unwrap_or_default();
+        if let Some(value) = &command
+            && value.raw().as_array().is_some_and(|array| array.is_empty())
+        {
+            value.refuse("is empty", "name the program that builds the service and its arguments");
+        }
+        let directory = table.line("directory").unwrap_or_else(|| ".".to_owned());
+        let (binary, _) = table.required_line("binary", "\"target/release/api\"");
+        let files = table.tables("files", LIST_LIMIT, BuildFile::read).unwrap_or_default();
+        let environment = table
+            .texts("environment")
+            .into_iter()
+            .filter_map(|(name, value)| {
+                refuse_unfit_variable(&value, name);
+                Some((name.to_owned(), value.text()?.to_owned()))
+            })
+            .collect();
+        let command = program.into_iter().map(|(word, _)| word).collect();
+        Self { command, directory, binary, files, environment }
+    }
+}
+
+impl BuildFile {
+    fn read(table: &mut Table<'_>) -> Self {
+        let (from, _) = table.required_line("from", "\"docs\"");
+        let (to, place) = table.required_line("to", "\"/docs\"");
+        if !to.is_empty() && (!to.starts_with('/') || to.split('/').any(|part| part == "..")) {
+            table.report.error(
+                &place,
+                format!("`{to}` is no absolute path inside the image"),
+                format!(
+                    "write it from the root on: `to = \"/{}\"`",
+                    to.replace("..", "").trim_matches('/')
+                ),
+            );
+        }
+        Self { from, to }
+    }
+}
+
+impl Placement {
+    /// The placement, and the place of its `config`.
+    fn read(
+        service: &mut Table<'_>,
+        service_name: &str,
+        environment: Environment,
+    ) -> (Self, Range<usize>) {
+        let key = match environment {
+            Environment::Staging => "staging",
+            Environment::Production => "production",
+        };
+        let read = service.table(key, |table| {
+            let (config, place) = table.required_line("config", "\"fly.toml\"");
+            let machines =
+                table.take("machines").and_then(|value| value.number(&(1..=MACHINES_LIMIT)));
+            (
+                Self {
+                    config,
+                    machines: machines.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
+                },
+                place,
+            )
+        });
+        read.unwrap_or_else(|| {
+            refuse_missing_table(service, service_name, key, "config");
+            (Self { config: String::new(), machines: 1 }, service.span.clone())
+        })
+    }
+}
+
+impl SmokeCheck {
+    /// The check, and the place of its name.
+    fn read(table: &mut Table<'_>) -> (Self, Range<usize>) {
+        let (name, place) = table.required_line("name", "\"answers its health check\"");
+        let method =
+            table.take("method").and_then(|value| value.word("HTTP method", &METHODS, |word| word));
+        let (path, path_place) = table.required_line("path", "\"/health\"");
+        if !path.is_empty() && (!path.starts_with('/') || path.contains(char::is_whitespace)) {
+            table.report.error(
+                &path_place,
+                format!("`{path}` is no path of a request"),
+                "begin it with `/` and write spaces as `%20`; the host comes from the app",
+            );
+        }
+        let headers = table.texts("headers").into_iter().filter_map(read_header).collect();
+        let body = table.take("body").and_then(|value| value.text().map(ToOwned::to_owned));
+        let status = table.take("expect_status").and_then(|value| value.number(&(100..=599)));
+        let contains = table.take("expect_body_contains");
+        let within = table.take("within").and_then(|value| value.millis(&(1..=SMOKE_LIMIT_MS)));
+        let check = Self {
+            name,
+            method: method.unwrap_or("GET").to_owned(),
+            path,
+            headers,
+            body,
+            expect_status: status.and_then(|status| u16::try_from(status).ok()).unwrap_or(200),
+            expect_body_contains: contains.and_then(|value| value.text().map(ToOwned::to_owned)),
+            within_ms: within.unwrap_or(SMOKE_WITHIN_MS),
+        };
+        (check, place)
+    }
+}
+
+/// A name that can stand in host names, image names and file names.
+pub(super) fn refuse_unfit_name(report: &Report<'_>, what: &str, name: &str, place: &Range<usize>) {
+    let fits = name.len() <= 63
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    if !fits {
+        report.error(
+            place,
+            format!("`{name}` cannot be the name of a {what}, because it becomes part of host and image names"),
+            "use at most 63 small letters, digits and hyphens, with a letter or digit at both ends",
+        );
+    }
+}
+
+fn read_secret_names(table: &mut Table<'_>) -> Vec<String> {
+    let Some(value) = table.take("required_secrets") else { return Vec::new() };
+    let names = value.lines(LIST_LIMIT);
+    for (name, place) in &names {
+        if !is_variable(name) {
+            table.report.error(
+                place,
+                format!("`{name}` cannot be the name of a secret, because it becomes an environment variable"),
+                "use letters, digits and underscores, as in `DATABASE_URL`; the value never stands here",
+            );
+        }
+    }
+    table
+        .report
+        .distinct("required secrets", names.iter().map(|(name, place)| (name.as_str(), place)));
+    names.into_iter().map(|(name, _)| name).collect()
+}
+
+fn refuse_unfit_variable(value: &Value<'_>, name: &str) {
+    if !is_variable(name) {
+        value.refuse(
+            "cannot be set, because its name is no name of an environment variable",
+            "use letters, digits and underscores",
+        );
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn read_header((name, value): (&str, Value<'_>)) -> Option<(String, String)> {
+    let content = value.line()?;
+    let is_token = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    if !is_token || !content.is_ascii() {
+        value.refuse(
+            "cannot be sent as a header",
+            "use letters, digits and hyphens in its name, and ASCII in its value",
+        );
+        return None;
+    }
+    Some((name.to_ascii_lowercase(), content))
+}
+
+fn refuse_missing_table(service: &Table<'_>, service_name: &str, key: &str, inside: &str) {
+    service.report.absent(
+        &service.span,
+        format!("the service `{service_name}` has no `[services.{key}]`"),
+        format!("add `[services.{key}]` with `{inside}` below its `[[services]]`"),
+    );
 }
