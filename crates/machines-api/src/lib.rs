@@ -5,4 +5,7 @@
 //! This crate never waits, never repeats a call and keeps no state: it says
 //! what happened and leaves the decision to its caller.
 
+mod call;
+pub mod client;
+pub mod error;
 pub mod types;

@@ -11,6 +11,7 @@ use super::reading::null_as_default;
 
 /// A check of a service or, with a name of its own, of the whole machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 pub struct Check {
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub check_type: Option<CheckType>,

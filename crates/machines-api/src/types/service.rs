@@ -34,6 +34,7 @@ pub struct Service {
 
 /// A port, or a range of ports, of the app's public address.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 pub struct Port {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
@@ -52,6 +53,7 @@ pub struct Port {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 pub struct Concurrency {
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub concurrency_type: Option<ConcurrencyType>,
