@@ -1,0 +1,196 @@
+//! What people (and the assistants that act for them) may ask of the engine. A command carries
+//! every fact that deciding about it needs; it does not say whether it is allowed.
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::id::{IncidentId, PlanDigest};
+use crate::observation::ServiceFacts;
+use crate::project::{Project, Role};
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The person's name as in `holdpoint.toml`.
+    pub name: String,
+}
+
+impl Actor {
+    /// An actor of that name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into() }
+    }
+}
+
+/// A request to the engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Start to release a version. The actor becomes the release's author.
+    StartRelease(Box<StartRelease>),
+    /// Consent to one plan, in one role.
+    Approve {
+        /// The plan that was read.
+        plan: PlanDigest,
+        /// The role in which the actor consents.
+        role: Role,
+    },
+    /// Stop at the next safe point: the wave under way is finished, no other begins.
+    Halt {
+        /// Why.
+        reason: String,
+    },
+    /// Go on after a halt, or try again where the release is stuck.
+    Resume,
+    /// Put the previous version back now.
+    Rollback {
+        /// Why.
+        reason: String,
+    },
+    /// Close an incident, so that hold points no longer wait for it.
+    CloseIncident {
+        /// Which.
+        incident: IncidentId,
+        /// What was found and done.
+        resolution: String,
+    },
+}
+
+/// The facts from which a release starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartRelease {
+    /// The version: semantic, and new.
+    pub version: Version,
+    /// The project as its file says at this moment; it rules this release to its end.
+    pub project: Project,
+    /// The facts per service and environment.
+    pub facts: Vec<ServiceFacts>,
+    /// Set when this is a rehearsal.
+    pub rehearsal: Option<Rehearsal>,
+}
+
+/// A release on a scaled clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rehearsal {
+    /// How many seconds of the release's clock pass in one real second, at least 1.
+    pub speed: u32,
+}
+
+/// Why a command was refused. Nothing was written. `Display` is one sentence; [`Rejection::hint`]
+/// says what would be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Rejection {
+    /// Another release is under way.
+    #[error("version {version} is still being released ({release})")]
+    ReleaseUnderWay {
+        /// Its version.
+        version: String,
+        /// Its id.
+        release: String,
+    },
+    /// The version was released before.
+    #[error("version {version} was already released by {release}")]
+    AlreadyReleased {
+        /// The version.
+        version: String,
+        /// The release that did.
+        release: String,
+    },
+    /// No plan can be made.
+    #[error("no plan can be made: {reasons}")]
+    NoPlan {
+        /// The planner's reasons, joined.
+        reasons: String,
+    },
+    /// No release is under way.
+    #[error("no release is under way")]
+    NoRelease,
+    /// The approval names another plan.
+    #[error("the plan {given} is not the one that waits; that is {expected}")]
+    OtherPlan {
+        /// The digest that was given, short.
+        given: String,
+        /// The digest that waits, short.
+        expected: String,
+    },
+    /// The actor is not among the project's people.
+    #[error("`{actor}` is not among the project's people")]
+    UnknownPerson {
+        /// The name given.
+        actor: String,
+    },
+    /// The actor doesn't have that role.
+    #[error("`{actor}` does not have the role `{role}`")]
+    NotInRole {
+        /// The name given.
+        actor: String,
+        /// The role asked for.
+        role: Role,
+    },
+    /// The release needs no approval in that role.
+    #[error("this release needs no approval by the role `{role}`")]
+    RoleNotNeeded {
+        /// The role.
+        role: Role,
+    },
+    /// Authors don't approve their own releases.
+    #[error("`{actor}` started this release, and nobody approves their own")]
+    OwnRelease {
+        /// The author.
+        actor: String,
+    },
+    /// The same person or role has approved already.
+    #[error("`{actor}` has already approved this plan as `{role}`")]
+    AlreadyApproved {
+        /// Who approved.
+        actor: String,
+        /// In which role.
+        role: Role,
+    },
+    /// The release is rolling back already.
+    #[error("{release} is already rolling back")]
+    RollingBack {
+        /// Its id.
+        release: String,
+    },
+    /// Nothing is halted or stuck.
+    #[error("nothing is halted")]
+    NotHalted,
+    /// There is no such open incident.
+    #[error("there is no open incident {incident}")]
+    NoIncident {
+        /// The id given.
+        incident: IncidentId,
+    },
+}
+
+impl Rejection {
+    /// The command or edit that would be accepted.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::ReleaseUnderWay { .. } => {
+                "see `holdpoint status`; end it with `holdpoint rollback --reason …`".to_owned()
+            }
+            Self::AlreadyReleased { .. } => "tag and release a higher version".to_owned(),
+            Self::NoPlan { .. } => "mend what is named, then start the release again".to_owned(),
+            Self::NoRelease => "start one with `holdpoint release VERSION`".to_owned(),
+            Self::OtherPlan { expected, .. } => {
+                format!("read the plan, then `holdpoint approve --plan {expected}`")
+            }
+            Self::UnknownPerson { .. } => {
+                "add a `[[people]]` entry to `holdpoint.toml`, or act as `--as NAME`".to_owned()
+            }
+            Self::NotInRole { role, .. } => {
+                format!("ask somebody whose `roles` in `holdpoint.toml` hold `{role}`")
+            }
+            Self::RoleNotNeeded { .. } => {
+                "see `[production] approvals` in `holdpoint.toml`".to_owned()
+            }
+            Self::OwnRelease { .. } => "ask another person of that role".to_owned(),
+            Self::AlreadyApproved { .. } => "each role is given by a different person".to_owned(),
+            Self::RollingBack { .. } => "follow it with `holdpoint status`".to_owned(),
+            Self::NotHalted => "see what the release waits for with `holdpoint status`".to_owned(),
+            Self::NoIncident { .. } => "list them with `holdpoint status`".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Turns one input into the events that it alone causes, or refuses it. What follows from them
+//! is decided elsewhere.
+
+use jiff::Timestamp;
+
+use super::effects;
+use crate::command::{Actor, Command, Rejection, StartRelease};
+use crate::engine::{Input, decide};
+use crate::event::{Ending, Event, ReleaseStarted};
+use crate::id::{Course, IncidentId, PlanDigest};
+use crate::planner;
+use crate::project::Role;
+use crate::state::{Release, State};
+
+pub(super) fn accept(state: &State, now: Timestamp, input: Input) -> Result<Vec<Event>, Rejection> {
+    match input {
+        Input::Command(actor, command) => accept_command(state, now, &actor, &command),
+        Input::Outcome(effect, outcome) => {
+            // an outcome of an effect that is not open was heard before, or comes too late
+            let open = effects::is_open(state, &effect);
+            let event = Event::EffectEnded { effect, outcome };
+            Ok(open.then_some(event).into_iter().collect())
+        }
+        Input::Observed(observation) => {
+            let watched = state
+                .active()
+                .is_some_and(|release| release.watched().contains(&observation.environment));
+            Ok(watched.then_some(Event::Observed(observation)).into_iter().collect())
+        }
+        Input::Tick => Ok(Vec::new()),
+    }
+}
+
+fn accept_command(
+    state: &State,
+    now: Timestamp,
+    actor: &Actor,
+    command: &Command,
+) -> Result<Vec<Event>, Rejection> {
+    match command {
+        Command::StartRelease(start) => start_release(state, actor, start),
+        Command::Approve { plan, role } => approve(active(state)?, actor, plan, *role),
+        Command::Halt { reason } => {
+            let (by, reason) = (Some(actor.name.clone()), reason.clone());
+            active(state)?;
+            Ok(vec![Event::Halted { by, reason }])
+        }
+        Command::Resume => {
+            active(state)?.halt.as_ref().ok_or(Rejection::NotHalted)?;
+            Ok(vec![Event::Resumed { by: actor.name.clone() }])
+        }
+        Command::Rollback { reason } => {
+            let release = active(state)?;
+            if release.course() == Course::Back {
+                return Err(Rejection::RollingBack { release: release.id.to_string() });
+            }
+            Ok(decide::roll_back(state, release, now, reason, Some(&actor.name)))
+        }
+        Command::CloseIncident { incident, resolution } => {
+            close_incident(state, actor, *incident, resolution)
+        }
+    }
+}
+
+fn active(state: &State) -> Result<&Release, Rejection> {
+    state.active().ok_or(Rejection::NoRelease)
+}
+
+fn start_release(
+    state: &State,
+    actor: &Actor,
+    start: &StartRelease,
+) -> Result<Vec<Event>, Rejection> {
+    let version = start.version.to_string();
+    if let Some(release) = state.active() {
+        return Err(Rejection::ReleaseUnderWay {
+            version: release.version.to_string(),
+            release: release.id.to_string(),
+        });
+    }
+    let released = |release: &&Release| {
+        release.version == start.version && matches!(release.ended, Some((_, Ending::Released)))
+    };
+    if let Some(release) = state.releases.values().find(released) {
+        return Err(Rejection::AlreadyReleased { version, release: release.id.to_string() });
+    }
+    let release = state.next_release();
+    let (plan, report) = planner::plan(release, start, &state.known_machines).map_err(|all| {
+        let reasons: Vec<String> = all.iter().map(ToString::to_string).collect();
+        Rejection::NoPlan { reasons: reasons.join("; ") }
+    })?;
+    Ok(vec![Event::ReleaseStarted(Box::new(ReleaseStarted {
+        release,
+        version: start.version.clone(),
+        author: actor.name.clone(),
+        project: start.project.clone(),
+        rehearsal: start.rehearsal,
+        plan,
+        report,
+    }))])
+}
+
+fn approve(
+    release: &Release,
+    actor: &Actor,
+    plan: &PlanDigest,
+    role: Role,
+) -> Result<Vec<Event>, Rejection> {
+    let name = &actor.name;
+    if *plan != release.forward.digest || release.course() == Course::Back {
+        return Err(Rejection::OtherPlan {
+            given: plan.short().to_owned(),
+            expected: release.run().digest.short().to_owned(),
+        });
+    }
+    let Some(person) = release.project.person(name) else {
+        return Err(Rejection::UnknownPerson { actor: name.clone() });
+    };
+    if !person.has_role(role) {
+        return Err(Rejection::NotInRole { actor: name.clone(), role });
+    }
+    if *name == release.author {
+        return Err(Rejection::OwnRelease { actor: name.clone() });
+    }
+    let before =
+        release.approvals.iter().find(|approval| approval.actor == *name || approval.role == role);
+    if let Some(approval) = before {
+        let (actor, role) = (approval.actor.clone(), approval.role);
+        return Err(Rejection::AlreadyApproved { actor, role });
+    }
+    if !release.missing_approvals().contains(&role) {
+        return Err(Rejection::RoleNotNeeded { role });
+    }
+    Ok(vec![Event::Approved { actor: name.clone(), role }])
+}
+
+fn close_incident(
+    state: &State,
+    actor: &Actor,
+    incident: IncidentId,
+    resolution: &str,
+) -> Result<Vec<Event>, Rejection> {
+    let open = state.incidents.get(&incident).is_some_and(|found| found.closed.is_none());
+    if !open {
+        return Err(Rejection::NoIncident { incident });
+    }
+    let (by, resolution) = (actor.name.clone(), resolution.to_owned());
+    Ok(vec![Event::IncidentClosed { incident, by, resolution }])
+}

@@ -1,0 +1,264 @@
+//! What people are told and what the reliability log says, at which moment: the runbook's
+//! "Communication Protocol" and "Documentation Requirements". Delivering it is not the core's
+//! business, and never changes a release.
+
+use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
+
+use crate::effect::{Notice, NoticeKind};
+use crate::event::{Ending, Event};
+use crate::gate::{human_secs, percentile_ms, seconds};
+use crate::id::{Course, Environment};
+use crate::plan::{Step, StepKind};
+use crate::state::{Progress, Release, State};
+
+/// Numbers the messages of one decision, in order.
+struct Messages<'a> {
+    state: &'a State,
+    now: Timestamp,
+    events: Vec<Event>,
+}
+
+impl<'a> Messages<'a> {
+    fn new(state: &'a State, now: Timestamp) -> Self {
+        Self { state, now, events: Vec::new() }
+    }
+
+    fn number(&self) -> u64 {
+        let queued = u64::try_from(self.events.len()).unwrap_or(u64::MAX);
+        self.state.next_message.saturating_add(queued)
+    }
+
+    fn notice(mut self, kind: NoticeKind, text: String) -> Self {
+        let notice = Notice { at: self.now, kind, text };
+        self.events.push(Event::NoticeQueued { number: self.number(), notice });
+        self
+    }
+
+    /// Lines for the reliability log, the first one after a time stamp as the runbook writes it.
+    fn lines(mut self, release: &Release, heading: &str, rest: Vec<String>) -> Self {
+        let at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ");
+        let mark = if release.rehearsal.is_some() { " (rehearsal)" } else { "" };
+        let mut lines = vec![format!("[{at}] {heading} - {}{mark}", release.project.title)];
+        lines.extend(rest);
+        self.events.push(Event::LinesQueued { number: self.number(), lines });
+        self
+    }
+}
+
+/// What the start of a step tells.
+pub(super) fn step_started(
+    state: &State,
+    release: &Release,
+    step: usize,
+    now: Timestamp,
+) -> Vec<Event> {
+    let messages = Messages::new(state, now);
+    let run = release.run();
+    let Some(kind) = run.plan.steps.get(step).map(|step| &step.kind) else {
+        return messages.events;
+    };
+    let (title, version) = (&release.project.title, &release.version);
+    match kind {
+        StepKind::Preflight => {
+            let text = format!(
+                "{title} {version}: release started by {}, plan {}",
+                release.author,
+                run.digest.short()
+            );
+            messages.notice(NoticeKind::Update, text).events
+        }
+        StepKind::Approval { .. } => {
+            let roles: Vec<&str> =
+                release.missing_approvals().iter().map(|role| role.as_str()).collect();
+            if roles.is_empty() {
+                return messages.events;
+            }
+            let text = format!(
+                "{title} {version} is stable in staging and wants approval by {}: \
+                 `holdpoint approve --plan {}`",
+                roles.join(" and "),
+                run.digest.short()
+            );
+            messages.notice(NoticeKind::ApprovalWanted, text).events
+        }
+        StepKind::Rollout(rollout)
+            if release.course() == Course::Forward
+                && rollout.environment == Environment::Production
+                && is_first_of_production(run.plan.steps.get(..step).unwrap_or_default()) =>
+        {
+            let text = format!("{title} {version}: production deployment started");
+            messages
+                .notice(NoticeKind::Update, text)
+                .lines(release, "PRODUCTION DEPLOYMENT STARTED", Vec::new())
+                .events
+        }
+        StepKind::Rollout(_)
+        | StepKind::Smoke { .. }
+        | StepKind::Soak(_)
+        | StepKind::Window { .. }
+        | StepKind::RestoreSecrets { .. } => messages.events,
+    }
+}
+
+fn is_first_of_production(before: &[Step]) -> bool {
+    !before.iter().any(|step| {
+        matches!(&step.kind, StepKind::Rollout(rollout)
+            if rollout.environment == Environment::Production)
+    })
+}
+
+/// "… production deployment starting in 15 minutes".
+pub(super) fn start_announced(
+    state: &State,
+    release: &Release,
+    start_at: Timestamp,
+    now: Timestamp,
+) -> Vec<Event> {
+    let secs = start_at.duration_since(now).as_secs();
+    let text =
+        format!("{} production deployment starting in {}", release.project.title, human_secs(secs));
+    Messages::new(state, now).notice(NoticeKind::Announcement, text).events
+}
+
+/// The release stands still.
+pub(super) fn halted(state: &State, release: &Release, reason: &str, now: Timestamp) -> Vec<Event> {
+    let kind = match release.course() {
+        Course::Forward => NoticeKind::Hold,
+        Course::Back => NoticeKind::Escalation,
+    };
+    let text = format!(
+        "{} {} needs a person: {reason}; go on with `holdpoint continue`",
+        release.project.title, release.version
+    );
+    Messages::new(state, now).notice(kind, text).events
+}
+
+/// "Rolling back … - <reason>", at once.
+pub(super) fn rolling_back(
+    state: &State,
+    release: &Release,
+    reason: &str,
+    now: Timestamp,
+) -> Vec<Event> {
+    let environment = if release.forward.touched(Environment::Production) {
+        Environment::Production
+    } else {
+        Environment::Staging
+    };
+    let text =
+        format!("Rolling back {} {environment} deployment - {reason}", release.project.title);
+    let lines = vec![format!("Reason: {reason}")];
+    Messages::new(state, now)
+        .notice(NoticeKind::Rollback, text)
+        .lines(release, "ROLLBACK INITIATED", lines)
+        .events
+}
+
+/// The last word on a release.
+pub(super) fn ended(
+    state: &State,
+    release: &Release,
+    ending: &Ending,
+    now: Timestamp,
+) -> Vec<Event> {
+    let (title, version) = (&release.project.title, &release.version);
+    let messages = Messages::new(state, now);
+    let messages = match ending {
+        Ending::Released => {
+            let latency = production_p95_ms(release)
+                .map_or_else(|| "not measured".to_owned(), |p95_ms| format!("{p95_ms}ms"));
+            let text = format!(
+                "{title} production deployment complete, monitoring: {version}, P95 {latency}"
+            );
+            let lines = vec![
+                format!("Version: {version}"),
+                "Health: PASSING".to_owned(),
+                format!("Latency: {latency}"),
+            ];
+            messages.notice(NoticeKind::Complete, text).lines(
+                release,
+                "PRODUCTION DEPLOYMENT COMPLETE",
+                lines,
+            )
+        }
+        Ending::RolledBack => {
+            let previous = previous_version(state, release);
+            let lines = vec![format!("Rolled back to: {previous}"), "Status: stable".to_owned()];
+            messages
+                .notice(NoticeKind::Rollback, "Rollback complete, system stable".to_owned())
+                .lines(release, "ROLLBACK COMPLETE", lines)
+        }
+        Ending::Refused { reason } => {
+            let text = format!("{title} {version}: nothing was changed: {reason}");
+            messages.notice(NoticeKind::Hold, text)
+        }
+    };
+    messages.events
+}
+
+fn previous_version(state: &State, release: &Release) -> String {
+    let mut before = state.releases.values().rev().filter(|other| {
+        other.id < release.id && matches!(other.ended, Some((_, Ending::Released)))
+    });
+    before.next().map_or_else(
+        || "the state before the first release".to_owned(),
+        |previous| previous.version.to_string(),
+    )
+}
+
+fn production_p95_ms(release: &Release) -> Option<u64> {
+    let services = release.signals.get(&Environment::Production)?;
+    percentile_ms(services.values().flat_map(crate::gate::Signals::samples), 0.95)
+}
+
+/// A word on how it goes: every 5 minutes while production changes, every 2 during a rollback.
+pub(super) fn regular_update(state: &State, release: &Release, now: Timestamp) -> Vec<Event> {
+    let due = update_due_at(release).is_some_and(|time| now >= time);
+    if !due {
+        return Vec::new();
+    }
+    let step = release.current_step().map_or("between two steps", |step| step.name.as_str());
+    let (kind, word) = match release.course() {
+        Course::Forward => (NoticeKind::Update, "deployment"),
+        Course::Back => (NoticeKind::Rollback, "rollback"),
+    };
+    let text = format!(
+        "{} {} {word}: {step}{}",
+        release.project.title,
+        release.version,
+        step_detail(release, now)
+    );
+    Messages::new(state, now).notice(kind, text).events
+}
+
+/// When people are to be told how it goes; `None` while nothing in production changes.
+pub(crate) fn update_due_at(release: &Release) -> Option<Timestamp> {
+    let every_secs = match release.course() {
+        Course::Back => release.project.communication.update_every_during_rollback_secs,
+        Course::Forward if release.forward.touched(Environment::Production) => {
+            release.project.communication.update_every_secs
+        }
+        Course::Forward => return None,
+    };
+    // a halted release was announced as halted; repeating that every few minutes helps nobody
+    (release.halt.is_none() && every_secs > 0).then(|| release.told_at + seconds(every_secs))
+}
+
+fn step_detail(release: &Release, now: Timestamp) -> String {
+    let started = release.run().current.and_then(|step| release.run().times.get(&step));
+    let since = started.map(|times| now.duration_since(times.started_at));
+    let whole = SignedDurationRound::new().smallest(Unit::Second);
+    let for_secs = since.and_then(|since| since.round(whole).ok()).unwrap_or(SignedDuration::ZERO);
+    match &release.run().progress {
+        Progress::Soak { good_since: Some(since), .. } => {
+            format!(
+                ", every gate has held for {}",
+                human_secs(now.duration_since(*since).as_secs())
+            )
+        }
+        Progress::Soak { good_since: None, .. } => ", the gates do not hold yet".to_owned(),
+        Progress::Single(_) | Progress::Rollout { .. } | Progress::Waiting => {
+            format!(", for {}", human_secs(for_secs.as_secs()))
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Breaches: a gate that fails on the way forward opens an incident and starts the way back.
+
+use jiff::Timestamp;
+
+use super::rollback;
+use crate::event::Event;
+use crate::gate::Verdict;
+use crate::id::Course;
+use crate::state::{Release, State};
+
+/// Reacts to the first gate that fails in an environment that the release has begun to change.
+pub(super) fn breach(state: &State, release: &Release, now: Timestamp) -> Vec<Event> {
+    if release.course() == Course::Back {
+        return Vec::new();
+    }
+    let watched = release.watched().into_iter();
+    let mut verdicts = watched.flat_map(|environment| release.verdicts(environment, now));
+    let Some(finding) = verdicts.find_map(|verdict| match verdict {
+        Verdict::Fail(finding) => Some(finding),
+        Verdict::Pass(_) | Verdict::Wait { .. } | Verdict::Inconclusive(_) => None,
+    }) else {
+        return Vec::new();
+    };
+    let reason = finding.to_string();
+    let mut events = vec![Event::Breached { finding }];
+    events.extend(rollback::after_failure(state, release, now, &reason));
+    events
+}

@@ -1,0 +1,52 @@
+//! Soaks: the time for which every gate must hold; losing one restarts it.
+
+use jiff::Timestamp;
+
+use super::super::decide::announcement;
+use crate::event::Event;
+use crate::gate::{Verdict, seconds};
+use crate::plan::{Soak, SoakPurpose};
+use crate::state::{Progress, Release, State};
+
+/// Starts, interrupts or passes the soak.
+pub(super) fn go_on(state: &State, release: &Release, soak: &Soak, now: Timestamp) -> Vec<Event> {
+    let run = release.run();
+    let (Some(step), Progress::Soak { good_since, .. }) = (run.current, &run.progress) else {
+        return Vec::new();
+    };
+    if soak.duration_secs == 0 {
+        return vec![Event::StepPassed { step }];
+    }
+    if let Some(verdict) = stuck(release, soak, now) {
+        let reason = format!("the previous version is not well either: {}", verdict.finding());
+        let mut events = vec![Event::Halted { by: None, reason: reason.clone() }];
+        events.extend(announcement::halted(state, release, &reason, now));
+        return events;
+    }
+    match (first_not_passing(release, soak, now), good_since) {
+        (None, None) => vec![Event::SoakStarted { step }],
+        (None, Some(since)) if now >= *since + seconds(soak.duration_secs) => {
+            vec![Event::StepPassed { step }]
+        }
+        (Some(verdict), Some(_)) => {
+            let reason = verdict.finding().to_string();
+            vec![Event::SoakInterrupted { step, reason }]
+        }
+        (None, Some(_)) | (Some(_), None) => Vec::new(),
+    }
+}
+
+/// The first gate that does not pass. Inconclusive is not passing.
+pub(crate) fn first_not_passing(release: &Release, soak: &Soak, now: Timestamp) -> Option<Verdict> {
+    let mut verdicts = release.verdicts(soak.environment, now).into_iter();
+    verdicts.find(|verdict| !matches!(verdict, Verdict::Pass(_)))
+}
+
+/// On the way back there is nothing to roll back to: a breach then needs a person.
+fn stuck(release: &Release, soak: &Soak, now: Timestamp) -> Option<Verdict> {
+    if soak.purpose != SoakPurpose::Watch || release.halt.is_some() {
+        return None;
+    }
+    let mut verdicts = release.verdicts(soak.environment, now).into_iter();
+    verdicts.find(|verdict| matches!(verdict, Verdict::Fail(_)))
+}

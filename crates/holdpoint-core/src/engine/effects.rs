@@ -1,0 +1,193 @@
+//! Which effects the state calls for. They are read off the state each time, never remembered:
+//! whoever has the state can ask for them again.
+
+use jiff::Timestamp;
+
+use crate::effect::Effect;
+use crate::id::{EffectId, MachinePhase, Slot};
+use crate::plan::{MachineAction, MachineChange, Rollout, StepKind};
+use crate::state::{Content, MachineProgress, Progress, Release, Run, State};
+
+/// How much longer than its machine may take to become healthy a lease is taken for: enough for
+/// the calls before and after that wait.
+const LEASE_MARGIN_SECS: u64 = 60;
+
+/// The most messages under way at once: a channel that is down must not hoard tasks.
+const MESSAGES_MAX: usize = 8;
+
+/// The effects that the state calls for at `now`, in a fixed order.
+pub(super) fn effects(state: &State, now: Timestamp) -> Vec<(EffectId, Effect)> {
+    let mut effects = Vec::new();
+    if let Some(release) = state.active() {
+        effects.extend(step_effect(release, now));
+        effects.extend(machine_effects(release, now));
+    }
+    effects.extend(message_effects(state, now));
+    effects
+}
+
+/// Whether an outcome of `effect` is still waited for, be it due or not.
+pub(super) fn is_open(state: &State, effect: &EffectId) -> bool {
+    match effect {
+        EffectId::Message { number } => state.outbox.contains_key(number),
+        EffectId::Step { .. } => {
+            state.active().and_then(step_id).is_some_and(|open| open == *effect)
+        }
+        EffectId::Machine { slot, .. } => state.active().is_some_and(|release| {
+            let run = release.run();
+            let open = run.machines.get(slot).filter(|machine| is_machine_open(machine));
+            open.is_some_and(|machine| machine_id(release, slot, machine) == *effect)
+        }),
+    }
+}
+
+/// The id of the effect that asks for what a machine's phase needs.
+pub(super) fn machine_id(release: &Release, slot: &Slot, machine: &MachineProgress) -> EffectId {
+    EffectId::Machine {
+        release: release.id,
+        course: release.course(),
+        step: machine.step,
+        slot: slot.clone(),
+        phase: machine.phase,
+        attempt: machine.attempt.number,
+    }
+}
+
+fn is_machine_open(machine: &MachineProgress) -> bool {
+    machine.phase != MachinePhase::Done && machine.attempt.end.is_none()
+}
+
+fn step_id(release: &Release) -> Option<EffectId> {
+    let run = release.run();
+    let (step, Progress::Single(attempt)) = (run.current?, &run.progress) else {
+        return None;
+    };
+    let open = attempt.end.is_none();
+    open.then(|| EffectId::Step {
+        release: release.id,
+        course: release.course(),
+        step,
+        attempt: attempt.number,
+    })
+}
+
+fn step_effect(release: &Release, now: Timestamp) -> Option<(EffectId, Effect)> {
+    let id = step_id(release)?;
+    let Progress::Single(attempt) = &release.run().progress else {
+        return None;
+    };
+    if !attempt.is_due(now) || release.halt.is_some() {
+        return None;
+    }
+    let effect = match &release.current_step()?.kind {
+        StepKind::Preflight => {
+            Effect::Preflight { release: release.id, version: release.version.to_string() }
+        }
+        StepKind::Smoke { service, environment, app } => {
+            Effect::Smoke { service: service.clone(), environment: *environment, app: app.clone() }
+        }
+        StepKind::RestoreSecrets { app, version } => {
+            Effect::RestoreSecrets { app: app.clone(), version: *version }
+        }
+        StepKind::Rollout(_)
+        | StepKind::Soak(_)
+        | StepKind::Approval { .. }
+        | StepKind::Window { .. } => return None,
+    };
+    Some((id, effect))
+}
+
+/// The effects of the machines of the wave under way. A halt does not stop them: a wave that was
+/// begun is finished.
+fn machine_effects(release: &Release, now: Timestamp) -> Vec<(EffectId, Effect)> {
+    let run = release.run();
+    let due = run
+        .machines
+        .iter()
+        .filter(|(_, machine)| is_machine_open(machine) && machine.attempt.is_due(now));
+    due.filter_map(|(slot, machine)| {
+        let effect = machine_effect(run, slot, machine)?;
+        Some((machine_id(release, slot, machine), effect))
+    })
+    .collect()
+}
+
+fn machine_effect(run: &Run, slot: &Slot, machine: &MachineProgress) -> Option<Effect> {
+    let rollout = run.rollout(machine.step)?;
+    let change = run.change(machine.step, slot)?;
+    let app = rollout.app.clone();
+    let id = || machine.machine.clone();
+    let nonce = || machine.lease.clone();
+    Some(match machine.phase {
+        MachinePhase::Lease => Effect::AcquireLease {
+            app,
+            machine: id()?,
+            supersedes: machine.lease.clone().or_else(|| superseded(change)),
+            ttl_secs: rollout.health_within_secs.saturating_add(LEASE_MARGIN_SECS),
+        },
+        MachinePhase::Cordon => Effect::Cordon { app, machine: id()?, nonce: nonce()? },
+        MachinePhase::Create | MachinePhase::Update => replace(rollout, change, machine)?,
+        MachinePhase::Stop => stop(rollout, change)?,
+        MachinePhase::Health => Effect::AwaitHealth {
+            app,
+            machine: id()?,
+            instance_id: machine.instance.clone()?,
+            within_secs: rollout.health_within_secs,
+        },
+        MachinePhase::Uncordon => Effect::Uncordon { app, machine: id()?, nonce: nonce() },
+        MachinePhase::Release => Effect::ReleaseLease { app, machine: id()?, nonce: nonce()? },
+        MachinePhase::Done => return None,
+    })
+}
+
+fn superseded(change: &MachineChange) -> Option<String> {
+    match &change.action {
+        MachineAction::Update { supersedes_lease, .. } => supersedes_lease.clone(),
+        MachineAction::Create { .. } | MachineAction::Retire { .. } => None,
+    }
+}
+
+fn replace(rollout: &Rollout, change: &MachineChange, machine: &MachineProgress) -> Option<Effect> {
+    let app = rollout.app.clone();
+    match &change.action {
+        MachineAction::Create { name, region, config } => Some(Effect::CreateMachine {
+            app,
+            name: name.clone(),
+            region: region.clone(),
+            config: config.clone(),
+            secrets_version: rollout.secrets_version,
+        }),
+        MachineAction::Update { config, .. } => Some(Effect::UpdateMachine {
+            app,
+            machine: machine.machine.clone()?,
+            config: config.clone(),
+            secrets_version: rollout.secrets_version,
+            nonce: machine.lease.clone()?,
+        }),
+        MachineAction::Retire { .. } => None,
+    }
+}
+
+fn stop(rollout: &Rollout, change: &MachineChange) -> Option<Effect> {
+    match &change.action {
+        MachineAction::Retire { machine, created_by } => Some(Effect::StopMachine {
+            app: rollout.app.clone(),
+            machine: machine.clone(),
+            created_by: created_by.clone(),
+        }),
+        MachineAction::Create { .. } | MachineAction::Update { .. } => None,
+    }
+}
+
+fn message_effects(state: &State, now: Timestamp) -> Vec<(EffectId, Effect)> {
+    let due = state.outbox.iter().filter(|(_, message)| message.attempt.is_due(now));
+    due.take(MESSAGES_MAX)
+        .map(|(number, message)| {
+            let effect = match &message.content {
+                Content::Notice(notice) => Effect::Notify(notice.clone()),
+                Content::Lines(lines) => Effect::Document { lines: lines.clone() },
+            };
+            (EffectId::Message { number: *number }, effect)
+        })
+        .collect()
+}

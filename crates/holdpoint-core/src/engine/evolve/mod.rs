@@ -1,0 +1,247 @@
+//! Folds events into state. It decides nothing and can't fail: an event that does not fit the
+//! state changes nothing.
+
+mod outcome;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::event::{Event, ReleaseStarted};
+use crate::gate::{Signals, Span};
+use crate::id::{EffectId, Environment, IncidentId, MachinePhase, ServiceName};
+use crate::observation::Observation;
+use crate::plan::{MachineAction, Plan, SoakPurpose, StepKind};
+use crate::state::{
+    Approval, Attempt, Closed, Content, End, Halt, Incident, MachineProgress, Message, Progress,
+    Release, Run, State, StepTimes,
+};
+
+/// Folds one event of a record at `now` into the state.
+pub(super) fn evolve(state: &mut State, now: Timestamp, event: &Event) {
+    match event {
+        Event::ReleaseStarted(started) => release_started(state, now, started),
+        Event::EffectEnded { effect, outcome } => outcome::ended(state, now, effect, outcome),
+        Event::IncidentOpened { incident, title } => incident_opened(state, now, *incident, title),
+        Event::IncidentClosed { incident, by, resolution } => {
+            if let Some(incident) = state.incidents.get_mut(incident) {
+                let (by, resolution) = (by.clone(), resolution.clone());
+                incident.closed = Some(Closed { at: now, by, resolution });
+            }
+        }
+        Event::NoticeQueued { number, notice } => {
+            queue(state, *number, Content::Notice(notice.clone()));
+            if let Some(release) = state.active_mut() {
+                release.told_at = now;
+            }
+        }
+        Event::LinesQueued { number, lines } => {
+            queue(state, *number, Content::Lines(lines.clone()));
+        }
+        Event::StepStarted { .. }
+        | Event::WaveStarted { .. }
+        | Event::Observed(_)
+        | Event::SoakStarted { .. }
+        | Event::SoakInterrupted { .. }
+        | Event::Approved { .. }
+        | Event::ApprovalExpired { .. }
+        | Event::StartAnnounced { .. }
+        | Event::StartWithdrawn { .. }
+        | Event::StepPassed { .. }
+        | Event::StepFailed { .. }
+        | Event::Halted { .. }
+        | Event::Resumed { .. }
+        | Event::Breached { .. }
+        | Event::RollbackStarted { .. }
+        | Event::ReleaseEnded { .. } => {
+            if let Some(release) = state.active_mut() {
+                evolve_release(release, now, event);
+            }
+        }
+    }
+}
+
+fn queue(state: &mut State, number: u64, content: Content) {
+    state.outbox.insert(number, Message { content, attempt: Attempt::default() });
+    state.next_message = state.next_message.max(number + 1);
+}
+
+fn incident_opened(state: &mut State, now: Timestamp, id: IncidentId, title: &str) {
+    let release = state.active().map(|release| release.id);
+    let incident = Incident { title: title.to_owned(), release, opened_at: now, closed: None };
+    state.incidents.insert(id, incident);
+    if let Some(release) = state.active_mut() {
+        release.incident = Some(id);
+    }
+}
+
+fn release_started(state: &mut State, now: Timestamp, started: &ReleaseStarted) {
+    for step in &started.plan.steps {
+        let StepKind::Rollout(rollout) = &step.kind else { continue };
+        let known = state.known_machines.entry(rollout.app.clone()).or_default();
+        for change in rollout.waves.iter().flat_map(|wave| &wave.changes) {
+            if let MachineAction::Update { machine, .. } = &change.action {
+                known.insert(machine.clone());
+            }
+        }
+    }
+    let release = Release {
+        id: started.release,
+        version: started.version.clone(),
+        author: started.author.clone(),
+        project: started.project.clone(),
+        rehearsal: started.rehearsal,
+        report: started.report.clone(),
+        started_at: now,
+        ended: None,
+        forward: Run::new(started.plan.clone()),
+        back: None,
+        rollback_reason: None,
+        breach: None,
+        incident: None,
+        approvals: Vec::new(),
+        halt: None,
+        announced_start: None,
+        told_at: now,
+        signals: BTreeMap::new(),
+    };
+    state.releases.insert(started.release, release);
+}
+
+fn evolve_release(release: &mut Release, now: Timestamp, event: &Event) {
+    match event {
+        Event::StepStarted { step } => step_started(release, now, *step),
+        Event::WaveStarted { step, wave } => wave_started(release, *step, *wave),
+        Event::Observed(observation) => observed(release, observation),
+        Event::SoakStarted { .. } => set_soak(release, Some(now), 0),
+        Event::SoakInterrupted { .. } => set_soak(release, None, 1),
+        Event::Approved { actor, role } => {
+            let approval = Approval { actor: actor.clone(), role: *role, at: now };
+            release.approvals.push(approval);
+        }
+        Event::ApprovalExpired { actor, role } => {
+            release.approvals.retain(|approval| approval.actor != *actor || approval.role != *role);
+        }
+        Event::StartAnnounced { start_at } => release.announced_start = Some(*start_at),
+        Event::StartWithdrawn { .. } => release.announced_start = None,
+        Event::StepPassed { step } => {
+            let run = release.run_mut();
+            run.progress = Progress::Waiting;
+            if let Some(times) = run.times.get_mut(step) {
+                times.passed_at = Some(now);
+            }
+        }
+        Event::Halted { by, reason } => {
+            release.halt = Some(Halt { by: by.clone(), reason: reason.clone(), at: now });
+        }
+        Event::Resumed { .. } => resumed(release),
+        Event::Breached { finding } => release.breach = Some((now, finding.clone())),
+        Event::RollbackStarted { reason, plan, .. } => roll_back(release, reason, plan),
+        Event::ReleaseEnded { ending } => release.ended = Some((now, ending.clone())),
+        // StepFailed tells; what follows from it comes as events of its own
+        Event::StepFailed { .. }
+        | Event::ReleaseStarted(_)
+        | Event::EffectEnded { .. }
+        | Event::IncidentOpened { .. }
+        | Event::IncidentClosed { .. }
+        | Event::NoticeQueued { .. }
+        | Event::LinesQueued { .. } => {}
+    }
+}
+
+fn step_started(release: &mut Release, now: Timestamp, step: usize) {
+    let run = release.run_mut();
+    let Some(kind) = run.plan.steps.get(step).map(|step| step.kind.clone()) else { return };
+    run.current = Some(step);
+    run.times.insert(step, StepTimes { started_at: now, passed_at: None });
+    run.progress = match &kind {
+        StepKind::Preflight | StepKind::Smoke { .. } | StepKind::RestoreSecrets { .. } => {
+            Progress::Single(Attempt::default())
+        }
+        StepKind::Rollout(_) => Progress::Rollout { wave: None },
+        StepKind::Soak(_) => Progress::Soak { good_since: None, interruptions: 0 },
+        StepKind::Approval { .. } | StepKind::Window { .. } => Progress::Waiting,
+    };
+    // what was measured of the bad version must not be held against the one before it
+    if let StepKind::Soak(soak) = kind
+        && soak.purpose == SoakPurpose::Watch
+    {
+        release.signals.remove(&soak.environment);
+    }
+}
+
+fn wave_started(release: &mut Release, step: usize, wave: usize) {
+    let (id, course) = (release.id, release.course());
+    let run = release.run_mut();
+    run.progress = Progress::Rollout { wave: Some(wave) };
+    let Some(wave) = run.rollout(step).and_then(|rollout| rollout.waves.get(wave)).cloned() else {
+        return;
+    };
+    for change in wave.changes {
+        let (machine, created_by) = match change.action {
+            // the id by which the machine is found, should its creation be of unknown fate
+            MachineAction::Create { .. } => {
+                let slot = change.slot.clone();
+                let phase = MachinePhase::Create;
+                let id = EffectId::Machine { release: id, course, step, slot, phase, attempt: 1 };
+                (None, Some(id))
+            }
+            MachineAction::Update { machine, .. } => (Some(machine), None),
+            MachineAction::Retire { machine, .. } => (machine, None),
+        };
+        let phase = run.change(step, &change.slot).map(|change| change.action.first_phase());
+        let progress = MachineProgress {
+            step,
+            phase: phase.unwrap_or(MachinePhase::Done),
+            attempt: Attempt::default(),
+            after_lease: None,
+            machine,
+            instance: None,
+            lease: None,
+            update_asked: false,
+            created_by,
+        };
+        run.machines.insert(change.slot, progress);
+    }
+}
+
+fn observed(release: &mut Release, observation: &Observation) {
+    let policy = release.project.gates.clone();
+    let environment: Environment = observation.environment;
+    let services = release.signals.entry(environment).or_default();
+    for sample in &observation.samples {
+        let signals: &mut Signals = services.entry(ServiceName::new(&sample.service)).or_default();
+        let span = Span { from: observation.from, to: observation.to, sample: sample.clone() };
+        signals.observe(span, &policy);
+    }
+}
+
+fn set_soak(release: &mut Release, good_since: Option<Timestamp>, lost: u32) {
+    if let Progress::Soak { interruptions, .. } = release.run().progress {
+        let interruptions = interruptions.saturating_add(lost);
+        release.run_mut().progress = Progress::Soak { good_since, interruptions };
+    }
+}
+
+/// Whatever had ended without being done is tried anew.
+fn resumed(release: &mut Release) {
+    release.halt = None;
+    let run = release.run_mut();
+    if let Progress::Single(attempt) = &mut run.progress
+        && attempt.end.is_some()
+    {
+        *attempt = attempt.next(None);
+    }
+    for machine in run.machines.values_mut() {
+        if matches!(machine.attempt.end, Some(End::Failed(_) | End::Blocked(_))) {
+            machine.attempt = machine.attempt.next(None);
+        }
+    }
+}
+
+fn roll_back(release: &mut Release, reason: &str, plan: &Plan) {
+    release.back = Some(Run::new(plan.clone()));
+    release.rollback_reason = Some(reason.to_owned());
+    release.halt = None;
+    release.announced_start = None;
+}

@@ -1,0 +1,186 @@
+//! What has happened. Events are the only thing that changes state, and their fold is the state.
+//! They carry what was decided, so that replaying them decides nothing again.
+
+use jiff::Timestamp;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::command::Rehearsal;
+use crate::effect::{Notice, Outcome};
+use crate::gate::Finding;
+use crate::id::{EffectId, IncidentId, ReleaseId};
+use crate::observation::Observation;
+use crate::plan::Plan;
+use crate::planner::Report;
+use crate::project::{Project, Role};
+
+/// One thing that happened, at the time of its record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// A release began, with its plan.
+    ReleaseStarted(Box<ReleaseStarted>),
+    /// A step of the current plan began.
+    StepStarted {
+        /// Its number.
+        step: usize,
+    },
+    /// The machines of a wave began to change.
+    WaveStarted {
+        /// The step's number.
+        step: usize,
+        /// The wave's number.
+        wave: usize,
+    },
+    /// An effect ended.
+    EffectEnded {
+        /// Which.
+        effect: EffectId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Signals arrived.
+    Observed(Observation),
+    /// A soak's count began.
+    SoakStarted {
+        /// The step's number.
+        step: usize,
+    },
+    /// A soak's count was lost and begins anew.
+    SoakInterrupted {
+        /// The step's number.
+        step: usize,
+        /// Which gate, with its numbers; or that there was no data.
+        reason: String,
+    },
+    /// Somebody consented to the plan.
+    Approved {
+        /// Who.
+        actor: String,
+        /// In which role.
+        role: Role,
+    },
+    /// An approval's time ran out before it was used.
+    ApprovalExpired {
+        /// Whose.
+        actor: String,
+        /// In which role.
+        role: Role,
+    },
+    /// The start in production was announced.
+    StartAnnounced {
+        /// When production steps will start, if nothing comes between.
+        start_at: Timestamp,
+    },
+    /// The announced start fell through: the window closed or a freeze or incident came.
+    StartWithdrawn {
+        /// Why.
+        reason: String,
+    },
+    /// A step of the current plan is complete.
+    StepPassed {
+        /// Its number.
+        step: usize,
+    },
+    /// A step of the current plan could not be completed.
+    StepFailed {
+        /// Its number.
+        step: usize,
+        /// Why.
+        reason: String,
+    },
+    /// The release stopped at a safe point.
+    Halted {
+        /// Who halted it; `None` when the engine did.
+        by: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// The release goes on.
+    Resumed {
+        /// Who said so.
+        by: String,
+    },
+    /// A gate was breached.
+    Breached {
+        /// The gate's finding.
+        finding: Finding,
+    },
+    /// The way back began.
+    RollbackStarted {
+        /// Why.
+        reason: String,
+        /// Who asked for it; `None` when the engine decided.
+        by: Option<String>,
+        /// The way back.
+        plan: Box<Plan>,
+    },
+    /// An incident was opened.
+    IncidentOpened {
+        /// Its id.
+        incident: IncidentId,
+        /// What is wrong.
+        title: String,
+    },
+    /// An incident was closed.
+    IncidentClosed {
+        /// Its id.
+        incident: IncidentId,
+        /// By whom.
+        by: String,
+        /// What was found and done.
+        resolution: String,
+    },
+    /// A message to people was written.
+    NoticeQueued {
+        /// Its number.
+        number: u64,
+        /// What it says.
+        notice: Notice,
+    },
+    /// Lines for the reliability log were written.
+    LinesQueued {
+        /// Their number.
+        number: u64,
+        /// The lines.
+        lines: Vec<String>,
+    },
+    /// A release ended.
+    ReleaseEnded {
+        /// How.
+        ending: Ending,
+    },
+}
+
+/// The beginning of a release.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseStarted {
+    /// Its id.
+    pub release: ReleaseId,
+    /// Its version.
+    pub version: Version,
+    /// Who started it.
+    pub author: String,
+    /// The project that rules it.
+    pub project: Project,
+    /// Set when it is a rehearsal.
+    pub rehearsal: Option<Rehearsal>,
+    /// The way forward.
+    pub plan: Plan,
+    /// What the planner left out, and why.
+    pub report: Report,
+}
+
+/// How a release ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// The version is in production.
+    Released,
+    /// The previous version is back.
+    RolledBack,
+    /// It ended before anything was touched.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,92 @@
+//! What was seen of the world: the facts a plan is made from, and the signals that gates judge.
+//!
+//! Nothing here decides anything. Secrets appear by name, digest and version, never by value.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::id::{AppName, Environment, ImageDigest, InstanceId, MachineId, ServiceName};
+
+/// The facts about one service in one environment when a plan is made: what its configuration
+/// asks for and what the platform shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceFacts {
+    /// The service.
+    pub service: ServiceName,
+    /// The environment.
+    pub environment: Environment,
+    /// Its app on the platform.
+    pub app: AppName,
+    /// The region of new machines.
+    pub region: String,
+    /// How many machines the project wants there.
+    pub machines_wanted: u32,
+    /// The machine config that the app's file asks for, without an image. Opaque to the core.
+    pub config: Value,
+    /// The digest of the image to be released.
+    pub image_digest: ImageDigest,
+    /// The reference under which the platform finds that image; it ends in the digest.
+    pub image_reference: String,
+    /// The version of the app's secrets at the time, where the platform tells it.
+    pub secrets_version: Option<u64>,
+    /// The machines that the platform shows.
+    pub machines: Vec<ObservedMachine>,
+}
+
+/// One machine as the platform shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObservedMachine {
+    /// Its id.
+    pub id: MachineId,
+    /// The platform's word for its state.
+    pub state: String,
+    /// Its current version.
+    pub instance_id: InstanceId,
+    /// The digest of the image that it runs, where known.
+    pub image_digest: Option<ImageDigest>,
+    /// Its whole config: what a rollback puts back.
+    pub config: Value,
+}
+
+/// What was measured of one environment between two moments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The environment.
+    pub environment: Environment,
+    /// The start of the interval.
+    pub from: Timestamp,
+    /// Its end.
+    pub to: Timestamp,
+    /// One sample per service that could be measured. A service that is missing has no data.
+    pub samples: Vec<Sample>,
+}
+
+/// The signals of one service over the interval of an [`Observation`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The service.
+    pub service: String,
+    /// Requests answered.
+    pub requests: u64,
+    /// Those answered with a server error (5xx).
+    pub errors: u64,
+    /// How long answers took.
+    pub latency: Histogram,
+    /// Health probes that succeeded.
+    pub probes_passed: u64,
+    /// Health probes that failed.
+    pub probes_failed: u64,
+    /// The largest share of its memory that any machine uses, 0 to 1, where known.
+    pub memory_share: Option<f64>,
+    /// Machines killed for want of memory during the interval.
+    pub oom_kills: u64,
+}
+
+/// Counts of answers by duration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// `(upper bound in microseconds, answers in this bucket alone)`, by rising bound. The last
+    /// bound may be `u64::MAX`.
+    pub buckets: Vec<(u64, u64)>,
+}

@@ -1,0 +1,86 @@
+//! What the journal's events add up to. Nothing here changes by itself: only
+//! [`crate::engine`] folds events into it.
+
+mod attempt;
+mod message;
+mod release;
+mod run;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{IncidentId, ReleaseId};
+use crate::planner::KnownMachines;
+
+pub use attempt::{Attempt, End};
+pub use message::{Content, Message};
+pub use release::{Approval, Halt, Release};
+pub use run::{MachineProgress, Progress, Run, StepTimes};
+
+/// Everything that is known: all releases, incidents, messages and machines of one project.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// All releases, the newest last.
+    pub releases: BTreeMap<ReleaseId, Release>,
+    /// All incidents.
+    pub incidents: BTreeMap<IncidentId, Incident>,
+    /// Messages that are still to be delivered.
+    pub outbox: BTreeMap<u64, Message>,
+    /// The number of the next message.
+    pub next_message: u64,
+    /// Machines known per app.
+    pub known_machines: KnownMachines,
+}
+
+/// An open or closed problem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// What is wrong.
+    pub title: String,
+    /// The release during which it was opened.
+    pub release: Option<ReleaseId>,
+    /// Since when.
+    pub opened_at: Timestamp,
+    /// When, by whom and with what result it was closed.
+    pub closed: Option<Closed>,
+}
+
+/// The end of an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// What was found and done.
+    pub resolution: String,
+}
+
+impl State {
+    /// The release that is under way.
+    pub fn active(&self) -> Option<&Release> {
+        self.releases.values().next_back().filter(|release| release.ended.is_none())
+    }
+
+    pub(crate) fn active_mut(&mut self) -> Option<&mut Release> {
+        self.releases.values_mut().next_back().filter(|release| release.ended.is_none())
+    }
+
+    /// The id of the next release.
+    pub fn next_release(&self) -> ReleaseId {
+        ReleaseId(self.releases.keys().next_back().map_or(1, |last| last.0 + 1))
+    }
+
+    /// The id of the next incident.
+    pub fn next_incident(&self) -> IncidentId {
+        IncidentId(self.incidents.keys().next_back().map_or(1, |last| last.0 + 1))
+    }
+
+    /// The first open incident. It keeps production steps from starting.
+    pub fn open_incident(&self) -> Option<(IncidentId, &Incident)> {
+        let mut open = self.incidents.iter().filter(|(_, incident)| incident.closed.is_none());
+        open.next().map(|(id, incident)| (*id, incident))
+    }
+}

@@ -1,0 +1,141 @@
+//! One release and all that is known of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use super::Run;
+use crate::command::Rehearsal;
+use crate::event::Ending;
+use crate::gate::{Finding, Gate, Signals, Verdict, evaluate};
+use crate::id::{Course, Environment, IncidentId, ReleaseId, ServiceName};
+use crate::plan::{Step, StepKind};
+use crate::planner::Report;
+use crate::project::{Project, Role};
+
+/// One release.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Release {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Its version.
+    pub version: Version,
+    /// Who started it.
+    pub author: String,
+    /// The project that rules it.
+    pub project: Project,
+    /// Set when it is a rehearsal.
+    pub rehearsal: Option<Rehearsal>,
+    /// What the planner left out.
+    pub report: Report,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When and how it ended.
+    pub ended: Option<(Timestamp, Ending)>,
+    /// The way forward.
+    pub forward: Run,
+    /// The way back, once it is taken.
+    pub back: Option<Run>,
+    /// Why it is taken.
+    pub rollback_reason: Option<String>,
+    /// The breach that led to it, if one did.
+    pub breach: Option<(Timestamp, Finding)>,
+    /// The incident that it opened.
+    pub incident: Option<IncidentId>,
+    /// Who consented.
+    pub approvals: Vec<Approval>,
+    /// Set while it stands still.
+    pub halt: Option<Halt>,
+    /// When production steps will start, once that is announced.
+    pub announced_start: Option<Timestamp>,
+    /// When people were last told how it goes.
+    pub told_at: Timestamp,
+    /// The signals per environment and service.
+    pub signals: BTreeMap<Environment, BTreeMap<ServiceName, Signals>>,
+}
+
+/// Consent to the way forward.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Whose.
+    pub actor: String,
+    /// In which role.
+    pub role: Role,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A release that stands still until somebody says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    /// Who halted it; `None` when the engine did.
+    pub by: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+impl Release {
+    /// The way that is being taken.
+    pub fn run(&self) -> &Run {
+        self.back.as_ref().unwrap_or(&self.forward)
+    }
+
+    pub(crate) fn run_mut(&mut self) -> &mut Run {
+        self.back.as_mut().unwrap_or(&mut self.forward)
+    }
+
+    /// Which way is being taken.
+    pub fn course(&self) -> Course {
+        self.run().plan.course
+    }
+
+    /// The step under way.
+    pub fn current_step(&self) -> Option<&Step> {
+        let run = self.run();
+        run.plan.steps.get(run.current?)
+    }
+
+    /// The environments whose gates count now: those in which the way that is taken has begun to
+    /// change machines.
+    pub fn watched(&self) -> Vec<Environment> {
+        let mut watched = Vec::new();
+        for environment in [Environment::Staging, Environment::Production] {
+            if self.forward.touched(environment) {
+                watched.push(environment);
+            }
+        }
+        // once production has begun, staging has done its part
+        if watched.contains(&Environment::Production) {
+            watched.retain(|environment| *environment == Environment::Production);
+        }
+        watched
+    }
+
+    /// What every gate says of an environment.
+    pub fn verdicts(&self, environment: Environment, now: Timestamp) -> Vec<Verdict> {
+        let services = self.project.services.iter().map(|service| ServiceName::new(&service.name));
+        let verdicts = services.flat_map(|service| {
+            Gate::ALL.into_iter().map(move |gate| {
+                let signals = self.signals.get(&environment).and_then(|all| all.get(&service));
+                evaluate(gate, environment, &service, signals, &self.project.gates, now)
+            })
+        });
+        verdicts.collect()
+    }
+
+    /// The roles whose consent is still missing.
+    pub fn missing_approvals(&self) -> Vec<Role> {
+        let given = |role: &Role| self.approvals.iter().any(|approval| approval.role == *role);
+        let mut wanted = Vec::new();
+        for step in &self.forward.plan.steps {
+            if let StepKind::Approval { roles, .. } = &step.kind {
+                wanted.extend(roles.iter().copied().filter(|role| !given(role)));
+            }
+        }
+        wanted
+    }
+}

@@ -1,0 +1,35 @@
+//! What people and programs are shown, as pure functions of state and journal. Nothing here
+//! decides; the shell only prints what these return.
+
+mod plan_text;
+mod status;
+mod timeline;
+
+pub use plan_text::plan_text;
+pub use status::{ReleaseStatus, Status, StepStatus, StepWord, status};
+pub use timeline::{TimelineEntry, timeline};
+
+use crate::id::{AppName, Environment, ServiceName};
+use crate::state::State;
+
+/// What telemetry must measure now: the environments whose gates count, with the services and
+/// apps in each.
+pub fn watched(state: &State) -> Vec<(Environment, Vec<(ServiceName, AppName)>)> {
+    let Some(release) = state.active() else {
+        return Vec::new();
+    };
+    let steps = release.forward.plan.steps.iter();
+    let rollouts: Vec<_> = steps.filter_map(|step| step.kind.rollout()).collect();
+    let environments = release.watched().into_iter();
+    let services = |environment| {
+        let of_environment = rollouts.iter().filter(move |one| one.environment == environment);
+        of_environment.map(|one| (one.service.clone(), one.app.clone())).collect()
+    };
+    environments.map(|environment| (environment, services(environment))).collect()
+}
+
+/// Whether the conductor can stop without leaving a machine in the middle of its change. Nothing
+/// is lost otherwise either: it is the tidy moment.
+pub fn safe_to_stop(state: &State) -> bool {
+    state.active().is_none_or(|release| !release.run().is_changing())
+}
