@@ -8,4 +8,5 @@
 mod call;
 pub mod client;
 pub mod error;
+pub mod fly_toml;
 pub mod types;
