@@ -62,58 +62,60 @@ impl GatePolicy {
     }
 
     fn read_error_rate(&mut self, table: &mut Table<'_>) {
+        let errors = table.report.errors();
         share(table, "warn", &mut self.error_share_warn);
         share(table, "critical", &mut self.error_share_critical);
+        if errors == table.report.errors() && self.error_share_warn > self.error_share_critical {
+            let values = [self.error_share_warn, self.error_share_critical];
+            refuse_order(table, ["warn", "critical"], values);
+        }
         table.secs("critical_for", 0, &mut self.error_critical_for_secs);
         table.number("minimum_requests", 1..=REQUESTS_LIMIT, &mut self.error_minimum_requests);
-        if self.error_share_warn > self.error_share_critical {
-            refuse_order(
-                table,
-                ["warn", "critical"],
-                self.error_share_warn,
-                self.error_share_critical,
-            );
-        }
     }
 
     fn read_latency(&mut self, table: &mut Table<'_>) {
+        let errors = table.report.errors();
         latency(table, "warn", &mut self.latency_p95_warn_ms);
         latency(table, "critical", &mut self.latency_p95_critical_ms);
+        if errors == table.report.errors()
+            && self.latency_p95_warn_ms > self.latency_p95_critical_ms
+        {
+            let values = [self.latency_p95_warn_ms, self.latency_p95_critical_ms].map(spell_ms);
+            refuse_order(table, ["warn", "critical"], values);
+        }
         table.secs("critical_for", 0, &mut self.latency_p95_critical_for_secs);
         table.number(
             "minimum_requests",
             1..=REQUESTS_LIMIT,
             &mut self.latency_p95_minimum_requests,
         );
-        if self.latency_p95_warn_ms > self.latency_p95_critical_ms {
-            let [warn, critical] =
-                [self.latency_p95_warn_ms, self.latency_p95_critical_ms].map(spell_ms);
-            refuse_order(table, ["warn", "critical"], warn, critical);
-        }
     }
 
     fn read_health(&mut self, table: &mut Table<'_>) {
+        let errors = table.report.errors();
         table.secs("warn_for", 0, &mut self.health_warn_for_secs);
         table.secs("critical_for", 0, &mut self.health_critical_for_secs);
-        if self.health_warn_for_secs > self.health_critical_for_secs {
-            let [warn, critical] = [self.health_warn_for_secs, self.health_critical_for_secs]
-                .map(|secs| spell_ms(secs * 1000));
-            refuse_order(table, ["warn_for", "critical_for"], warn, critical);
+        if errors == table.report.errors()
+            && self.health_warn_for_secs > self.health_critical_for_secs
+        {
+            let values = [self.health_warn_for_secs, self.health_critical_for_secs];
+            refuse_order(
+                table,
+                ["warn_for", "critical_for"],
+                values.map(|secs| spell_ms(secs * 1000)),
+            );
         }
     }
 
     fn read_memory(&mut self, table: &mut Table<'_>) {
+        let errors = table.report.errors();
         share(table, "warn", &mut self.memory_share_warn);
         share(table, "critical", &mut self.memory_share_critical);
-        table.secs("critical_for", 0, &mut self.memory_critical_for_secs);
-        if self.memory_share_warn > self.memory_share_critical {
-            refuse_order(
-                table,
-                ["warn", "critical"],
-                self.memory_share_warn,
-                self.memory_share_critical,
-            );
+        if errors == table.report.errors() && self.memory_share_warn > self.memory_share_critical {
+            let values = [self.memory_share_warn, self.memory_share_critical];
+            refuse_order(table, ["warn", "critical"], values);
         }
+        table.secs("critical_for", 0, &mut self.memory_critical_for_secs);
     }
 }
 
@@ -155,16 +157,15 @@ fn latency(table: &mut Table<'_>, key: &'static str, target: &mut u64) {
 fn refuse_order(
     table: &mut Table<'_>,
     [warn_key, critical_key]: [&'static str; 2],
-    warn: impl Display,
-    critical: impl Display,
+    [warn, critical]: [impl Display; 2],
 ) {
-    let place = table
-        .take(warn_key)
-        .or_else(|| table.take(critical_key))
-        .map_or_else(|| table.span.clone(), |value| value.span());
+    let value = table.take(warn_key).or_else(|| table.take(critical_key));
     table.report.error(
-        &place,
-        format!("`{warn_key}` is {warn} and above `{critical_key}`, {critical}: it would warn only after the breach"),
+        &value.map_or_else(|| table.span.clone(), |value| value.span()),
+        format!(
+            "`{warn_key}` is {warn} and above `{critical_key}`, {critical}: \
+             it would warn only after the breach"
+        ),
         format!("make `{warn_key}` at most `{critical_key}`"),
     );
 }

@@ -9,6 +9,7 @@ mod order;
 mod people;
 mod policy;
 mod reader;
+mod report;
 mod schedule;
 mod service;
 mod similar;
@@ -18,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
 use crate::calendar;
-use reader::{Report, Table, Value};
+use reader::{Table, Value};
+use report::Report;
 use similar::did_you_mean;
 
 pub use diagnostic::{Diagnostic, Severity};
@@ -31,32 +33,29 @@ pub use service::{Build, BuildFile, Placement, Service, SmokeCheck};
 /// The longest text that is read, in bytes: no person writes more by hand.
 const TEXT_LIMIT: usize = 1024 * 1024;
 
-/// How many findings are told at once; a text with more is something else than a project.
-const FINDINGS_LIMIT: usize = 200;
-
 /// Reads a `holdpoint.toml`. The project is there exactly if no finding is an
 /// error; the findings come in the order of their places.
 pub fn parse(text: &str) -> (Option<Project>, Vec<Diagnostic>) {
     if text.len() > TEXT_LIMIT {
-        let report = Report::new(text, false);
+        let report = Report::new(text, []);
         report.error(
             &(0..0),
             format!("the file has {} bytes, and at most {TEXT_LIMIT} are read", text.len()),
             "name the file of a project",
         );
-        return (None, report.into_findings());
+        return (None, report.into_diagnostics());
     }
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
-    let report = Report::new(text, !syntax_errors.is_empty());
-    for error in &syntax_errors {
-        let span = error.span().unwrap_or(text.len()..text.len());
-        report.error(&span, error.message(), syntax_hint(error.message()));
-    }
+    let report = Report::new(
+        text,
+        syntax_errors.iter().map(|error| {
+            let span = error.span().unwrap_or(text.len()..text.len());
+            (span, error.message().to_owned(), syntax_hint(error.message()).to_owned())
+        }),
+    );
     let project = Table::read_root(&report, document.get_ref(), Project::read);
-    let mut findings = report.into_findings();
-    let is_refused = findings.iter().any(|finding| finding.severity == Severity::Error);
-    findings.truncate(FINDINGS_LIMIT);
-    ((!is_refused).then_some(project), findings)
+    let is_sound = report.errors() == 0;
+    (is_sound.then_some(project), report.into_diagnostics())
 }
 
 /// A checked `holdpoint.toml`.
@@ -121,10 +120,13 @@ impl Project {
         }
         let about = about.unwrap_or_default();
         let zone = calendar::zone(&about.time_zone).unwrap_or(TimeZone::UTC);
+        let errors = root.report.errors();
         let people = Person::read_all(root);
+        // Who has been refused in part may have the very role that nobody else has.
+        let approvers = if root.report.errors() == errors { people.as_slice() } else { &[] };
         let services = Service::read_all(root);
         let staging = StagingPolicy::read(root);
-        let production = ProductionPolicy::read(root, &people);
+        let production = ProductionPolicy::read(root, approvers);
         let gates = GatePolicy::read(root);
         let windows = Window::read_all(root);
         let calendar = CalendarPolicy::read(root);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::reader::Report;
+use super::report::Report;
 use super::service::{Draft, Placement, Service};
 use super::similar::did_you_mean;
 
@@ -95,10 +95,14 @@ fn refuse_cycles(report: &Report<'_>, drafts: &[Draft]) {
                 .and_then(|index| first.after_places.get(index))
                 .unwrap_or(&first.name_place);
             let circle: Vec<String> =
-                names.iter().chain(names.first()).map(|name| format!("`{name}`")).collect();
+                names.iter().skip(1).chain(names.first()).map(|name| format!("`{name}`")).collect();
             report.error(
                 place,
-                format!("the order has no beginning: {}", circle.join(" comes after ")),
+                format!(
+                    "the order has no beginning: `{}` comes after {}",
+                    first.name(),
+                    circle.join(", which comes after ")
+                ),
                 "remove one of these from `after`",
             );
         }

@@ -75,6 +75,7 @@ impl Person {
     }
 
     pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
+        let errors = root.report.errors();
         let mut places = Vec::new();
         let people = root.tables("people", PEOPLE_LIMIT, |table| {
             let (name, place) = table.required_line("name", "\"ada\"");
@@ -93,7 +94,7 @@ impl Person {
             Self { name, roles }
         });
         let people = people.unwrap_or_default();
-        if people.is_empty() {
+        if people.is_empty() && root.report.errors() == errors {
             root.report.absent(
                 &(0..0),
                 "the project names no people, so nobody could approve a release",

@@ -6,7 +6,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::people::{Person, Role};
-use super::reader::{Report, Table, Value};
+use super::reader::{Table, Value};
+use super::report::Report;
 use super::service::MACHINES_LIMIT;
 
 /// How many webhooks may be told.

@@ -2,107 +2,18 @@
 //! and go on, so that one pass finds them all. After an error the reads give
 //! stand-ins; whoever asks for the result gets none. It knows no key by name.
 
-use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Severity};
 use super::duration::{self, DurationProblem};
+use super::report::Report;
 use super::similar::did_you_mean;
 
 /// The longest text that any key may have, in bytes; a smoke check's body is the longest.
 const TEXT_LIMIT: usize = 64 * 1024;
-
-/// The problems found so far.
-pub(super) struct Report<'a> {
-    text: &'a str,
-    /// Whether the text has syntax errors, so that something absent may only be unreadable.
-    partial: bool,
-    findings: RefCell<Vec<Diagnostic>>,
-}
-
-impl<'a> Report<'a> {
-    pub(super) fn new(text: &'a str, partial: bool) -> Self {
-        Self { text, partial, findings: RefCell::default() }
-    }
-
-    pub(super) fn error(
-        &self,
-        span: &Range<usize>,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) {
-        self.note(Severity::Error, span, message.into(), hint.into());
-    }
-
-    pub(super) fn warning(
-        &self,
-        span: &Range<usize>,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) {
-        self.note(Severity::Warning, span, message.into(), hint.into());
-    }
-
-    /// An error about something that the text lacks. It says nothing if a
-    /// syntax error may have hidden it.
-    pub(super) fn absent(
-        &self,
-        span: &Range<usize>,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) {
-        if !self.partial {
-            self.error(span, message, hint);
-        }
-    }
-
-    /// An error for each name that has been given before.
-    pub(super) fn distinct<'n>(
-        &self,
-        what: &str,
-        names: impl IntoIterator<Item = (&'n str, &'n Range<usize>)>,
-    ) {
-        let mut seen: Vec<(&str, &Range<usize>)> = Vec::new();
-        for (name, span) in names {
-            match seen.iter().find(|(earlier, _)| *earlier == name) {
-                Some(_) if name.is_empty() => {}
-                Some((_, first)) => self.error(
-                    span,
-                    format!("there are two {what} called `{name}`"),
-                    format!("rename one of them; the first is on line {}", self.position(first).0),
-                ),
-                None => seen.push((name, span)),
-            }
-        }
-    }
-
-    /// All findings in the order of their places.
-    pub(super) fn into_findings(self) -> Vec<Diagnostic> {
-        let mut findings = self.findings.into_inner();
-        findings.sort_by_key(|finding| (finding.span.start, finding.span.end, finding.severity));
-        findings
-    }
-
-    fn note(&self, severity: Severity, span: &Range<usize>, message: String, hint: String) {
-        let (line, column) = self.position(span);
-        let finding =
-            Diagnostic { severity, line, column, span: span.clone(), message, hint: Some(hint) };
-        self.findings.borrow_mut().push(finding);
-    }
-
-    /// Line and column of a span's first character, from 1.
-    fn position(&self, span: &Range<usize>) -> (usize, usize) {
-        let start = self.text.floor_char_boundary(span.start);
-        let before = self.text.get(..start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        (line, before.get(line_start..).unwrap_or_default().chars().count() + 1)
-    }
-}
 
 /// One table of the text.
 pub(super) struct Table<'a> {
@@ -260,7 +171,7 @@ impl<'a> Table<'a> {
             };
             let hint = match did_you_mean(word, self.known_keys.iter().copied()) {
                 Some(known) => format!("did you mean `{known}`?"),
-                None => format!("remove it; known here are {}", listed(&self.known_keys)),
+                None => format!("remove it; known here are {}", listed(&self.known_keys, "and")),
             };
             self.report.error(&name.span(), message, hint);
         }
@@ -275,6 +186,7 @@ impl<'a> Table<'a> {
 pub(super) struct Value<'a> {
     pub(super) report: &'a Report<'a>,
     path: String,
+    /// The last part of the path; empty for an entry of a list.
     key: &'a str,
     content: &'a Spanned<DeValue<'a>>,
 }
@@ -342,7 +254,7 @@ impl<'a> Value<'a> {
         let hint = format!("write for example `{} = [\"{example}\"]`", self.key);
         let items = self.as_items(&hint, usize::MAX);
         if items.is_empty() && self.raw().is_array() {
-            self.refuse("is empty", format!("name at least one {what}: {}", listed(&known)));
+            self.refuse("is empty", format!("name at least one {what}: {}", listed(&known, "or")));
         }
         let mut words: Vec<T> = Vec::new();
         for item in items {
@@ -420,12 +332,12 @@ impl<'a> Value<'a> {
     /// A length of time in whole seconds.
     pub(super) fn secs(&self, range: &RangeInclusive<u64>) -> Option<u64> {
         let limits = range.start().saturating_mul(1000)..=range.end().saturating_mul(1000);
-        self.duration(duration::parse_secs, range, &limits, "a second")
+        self.duration(duration::parse_secs, range, &limits, "second")
     }
 
     /// A length of time in whole milliseconds.
     pub(super) fn millis(&self, range: &RangeInclusive<u64>) -> Option<u64> {
-        self.duration(duration::parse_ms, range, range, "a millisecond")
+        self.duration(duration::parse_ms, range, range, "millisecond")
     }
 
     /// The items of a list of at most `limit`.
@@ -444,7 +356,7 @@ impl<'a> Value<'a> {
             .map(|value| Value {
                 report: self.report,
                 path: self.path.clone(),
-                key: self.key,
+                key: "",
                 content: value,
             })
             .collect()
@@ -473,7 +385,8 @@ impl<'a> Value<'a> {
         finest: &str,
     ) -> Option<u64> {
         if let Some(integer) = self.raw().as_integer() {
-            let hint = format!("write `{} = \"{integer}s\"` or `\"{integer}m\"`", self.key);
+            let digits = integer.as_str().trim_start_matches('-');
+            let hint = format!("write `{} = \"{digits}s\"` or `\"{digits}m\"`", self.key);
             self.refuse("is a number without a unit", hint);
             return None;
         }
@@ -488,8 +401,8 @@ impl<'a> Value<'a> {
                 format!("write for example `{} = \"5m\"` (ms, s, m and h are known)", self.key),
             ),
             DurationProblem::TooFine => self.refuse(
-                format!("is `{text}`, which is finer than {finest}"),
-                format!("round it to {finest}"),
+                format!("is `{text}`, which is finer than a {finest}"),
+                format!("write a whole number of {finest}s"),
             ),
             DurationProblem::OutOfRange => self.refuse(
                 format!("is `{text}`, which is out of range"),
@@ -504,25 +417,31 @@ impl<'a> Value<'a> {
     }
 
     fn refuse_type(&self, expected: &str, example: &str) {
-        let cause = format!("must be {expected}, but it is {}", kind(self.raw()));
-        self.refuse(cause, format!("write for example `{} = {example}`", self.key));
+        let found = kind(self.raw());
+        if self.key.is_empty() {
+            let cause = format!("is a list of {expected}, but this entry is {found}");
+            self.refuse(cause, format!("write for example `{example}`"));
+        } else {
+            let cause = format!("must be {expected}, but it is {found}");
+            self.refuse(cause, format!("write for example `{} = {example}`", self.key));
+        }
     }
 
     fn refuse_word(&self, word: &str, what: &str, known: &[&'static str]) {
         let hint = match did_you_mean(word, known.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("use {}", listed(known)),
+            None => format!("use {}", listed(known, "or")),
         };
         self.refuse(format!("names `{word}`, which is no {what}"), hint);
     }
 }
 
 /// Words for people: `a`, `b` and `c`.
-pub(super) fn listed(words: &[&str]) -> String {
+fn listed(words: &[&str], conjunction: &str) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        Some((last, others)) => format!("{} {conjunction} {last}", others.join(", ")),
         None => String::new(),
     }
 }

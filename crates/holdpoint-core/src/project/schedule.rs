@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
 use super::people::Person;
-use super::reader::{Report, Table, Value};
+use super::reader::{Table, Value};
+use super::report::Report;
 use super::similar::did_you_mean;
 
 /// How many windows a project may have.

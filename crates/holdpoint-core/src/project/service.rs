@@ -7,7 +7,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::order;
-use super::reader::{Report, Table, Value};
+use super::reader::{Table, Value};
+use super::report::Report;
 use crate::id::Environment;
 
 /// How many machines one service may have in one environment.
@@ -54,8 +55,9 @@ impl Service {
     }
 
     pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
+        let errors = root.report.errors();
         let drafts = root.tables("services", LIST_LIMIT, Draft::read).unwrap_or_default();
-        if drafts.is_empty() {
+        if drafts.is_empty() && root.report.errors() == errors {
             root.report.absent(
                 &(0..0),
                 "the project names no services, so there is nothing to release",

@@ -1,5 +1,8 @@
 //! Which known word somebody may have meant by an unknown one.
 
+/// The longest word that is compared; longer ones are no slips of the pen.
+const WORD_LIMIT: usize = 64;
+
 /// The nearest candidate, when it is near enough to be a slip of the pen: one
 /// edit for each three characters, and at least one.
 pub(super) fn did_you_mean<'a>(
@@ -7,8 +10,12 @@ pub(super) fn did_you_mean<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).max(1);
+    if word.len() > WORD_LIMIT {
+        return None;
+    }
     candidates
         .into_iter()
+        .filter(|candidate| candidate.len() <= WORD_LIMIT)
         .map(|candidate| (distance(word, candidate, limit), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
@@ -16,7 +23,7 @@ pub(super) fn did_you_mean<'a>(
 }
 
 /// Levenshtein's distance, without regard to case; more than `limit` when that
-/// is clear from the lengths, so that long nonsense costs nothing.
+/// is clear from the lengths.
 fn distance(one: &str, other: &str, limit: usize) -> usize {
     let one: Vec<char> = one.to_lowercase().chars().collect();
     let other: Vec<char> = other.to_lowercase().chars().collect();
