@@ -1,0 +1,2 @@
+//! Drafting.
+pub(crate) mod worker;
