@@ -7,6 +7,7 @@
 
 mod call;
 pub mod client;
+pub mod conformance;
 pub mod error;
 pub mod fly_toml;
 pub mod types;
