@@ -6,6 +6,9 @@ use super::{Level, Reading, Signals};
 use crate::observation::Sample;
 use crate::project::GatePolicy;
 
+/// Above this a bound stands for "everything slower": a year, in milliseconds.
+const UNBOUNDED_MS: u64 = 366 * 86_400_000;
+
 pub(super) fn read(signals: &Signals, policy: &GatePolicy) -> Reading {
     let samples: Vec<&Sample> = signals.part_of(policy.latency_p95_critical_for_secs).collect();
     let answers: u64 = samples.iter().map(|sample| count(sample)).sum();
@@ -22,7 +25,13 @@ pub(super) fn read(signals: &Signals, policy: &GatePolicy) -> Reading {
     } else {
         (Level::Good, policy.latency_p95_warn_ms)
     };
-    let text = format!("P95 {p95_ms} ms over {answers} answers, allowed {limit_ms} ms");
+    // the last bucket has no upper bound; a number that nobody measured is not shown
+    let shown = if p95_ms > UNBOUNDED_MS {
+        "beyond the histogram".to_owned()
+    } else {
+        format!("{p95_ms} ms")
+    };
+    let text = format!("P95 {shown} over {answers} answers, allowed {limit_ms} ms");
     Reading { level: Some(level), text }
 }
 

@@ -62,7 +62,7 @@ fn text(plan: Option<&Plan>, event: &Event) -> Option<String> {
         }
         Event::StepStarted { step } => format!("{}: started", name(step)),
         Event::WaveStarted { step, wave } => format!("{}: wave {}", name(step), wave + 1),
-        Event::EffectEnded { effect, outcome } => return effect_text(effect, outcome),
+        Event::EffectEnded { effect, outcome } => return effect_text(plan, effect, outcome),
         Event::Observed(_) => return None,
         Event::SoakStarted { step } => format!("{}: every gate holds", name(step)),
         Event::SoakInterrupted { step, reason } => {
@@ -103,11 +103,17 @@ fn text(plan: Option<&Plan>, event: &Event) -> Option<String> {
 }
 
 /// Successes of single calls are left out, but for the end of a machine's change and for checks.
-fn effect_text(effect: &EffectId, outcome: &Outcome) -> Option<String> {
-    let delivered = matches!(effect, EffectId::Message { .. });
+fn effect_text(plan: Option<&Plan>, effect: &EffectId, outcome: &Outcome) -> Option<String> {
+    let effect = match effect {
+        EffectId::Step { step, .. } => plan
+            .and_then(|plan| plan.steps.get(*step))
+            .map_or_else(String::new, |step| step.name.clone()),
+        EffectId::Machine { slot, phase, .. } => format!("{slot}: {phase}"),
+        EffectId::Message { number } => format!("message {number}"),
+    };
     match outcome {
         Outcome::Done(Evidence::Healthy { after_ms }) => {
-            Some(format!("{effect}: healthy after {after_ms} ms"))
+            Some(format!("{effect} after {after_ms} ms"))
         }
         Outcome::Done(Evidence::Checks(checks)) => {
             let passed = checks.iter().filter(|check| check.passed).count();
@@ -115,9 +121,6 @@ fn effect_text(effect: &EffectId, outcome: &Outcome) -> Option<String> {
         }
         Outcome::Done(Evidence::Plain | Evidence::Lease { .. } | Evidence::Machine { .. }) => None,
         Outcome::Refused(refusal) => Some(format!("{effect}: refused: {}", refusal.message)),
-        Outcome::Failed(failure) if delivered => {
-            Some(format!("{effect} was not delivered: {}", failure.message))
-        }
         Outcome::Failed(failure) => Some(format!("{effect}: failed: {}", failure.message)),
         Outcome::Unknown => Some(format!("{effect}: outcome unknown, looking it up")),
     }

@@ -4,6 +4,7 @@
 
 use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
 
+use super::hold;
 use crate::effect::{Notice, NoticeKind};
 use crate::event::{Ending, Event};
 use crate::gate::{human_secs, percentile_ms, seconds};
@@ -133,6 +134,24 @@ pub(super) fn halted(state: &State, release: &Release, reason: &str, now: Timest
     Messages::new(state, now).notice(kind, text).events
 }
 
+/// The announced start no longer holds, because production closed in the middle of the rollout.
+/// Told once: the withdrawn start is what remembers it.
+pub(super) fn held(state: &State, release: &Release, now: Timestamp) -> Vec<Event> {
+    let closed = hold::production_closed(state, release, now)
+        .filter(|_| release.halt.is_none() && release.announced_start.is_some());
+    let Some(closed) = closed else {
+        return Vec::new();
+    };
+    let reason = closed.reason.to_string();
+    let text = format!(
+        "{} {}: the wave under way is finished, the next one waits for {reason}",
+        release.project.title, release.version
+    );
+    let mut events = vec![Event::StartWithdrawn { reason }];
+    events.extend(Messages::new(state, now).notice(NoticeKind::Hold, text).events);
+    events
+}
+
 /// "Rolling back … - <reason>", at once.
 pub(super) fn rolling_back(
     state: &State,
@@ -231,11 +250,15 @@ pub(super) fn regular_update(state: &State, release: &Release, now: Timestamp) -
     Messages::new(state, now).notice(kind, text).events
 }
 
-/// When people are to be told how it goes; `None` while nothing in production changes.
+/// When people are to be told how it goes; `None` while nothing in production changes, and while
+/// the rollout holds, which was told when it began.
 pub(crate) fn update_due_at(release: &Release) -> Option<Timestamp> {
     let every_secs = match release.course() {
         Course::Back => release.project.communication.update_every_during_rollback_secs,
-        Course::Forward if release.forward.touched(Environment::Production) => {
+        Course::Forward
+            if release.forward.touched(Environment::Production)
+                && release.announced_start.is_some() =>
+        {
             release.project.communication.update_every_secs
         }
         Course::Forward => return None,

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::hold;
+use super::{announcement, hold};
 use crate::event::Event;
 use crate::id::{Course, Environment, MachinePhase};
 use crate::plan::{Rollout, Wave};
@@ -28,7 +28,7 @@ pub(super) fn go_on(
         return vec![Event::StepPassed { step }];
     }
     if !may_start_wave(state, release, rollout, now) {
-        return Vec::new();
+        return announcement::held(state, release, now);
     }
     vec![Event::WaveStarted { step, wave: next }]
 }

@@ -1,0 +1,5 @@
+//! What the core does in whole stories: a world goes in, a timeline comes out.
+
+mod crash_points;
+mod stories;
+mod world;
