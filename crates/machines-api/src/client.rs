@@ -138,7 +138,8 @@ impl Client {
         self.machine_call(Method::GET, app, id, &[], "read").json().await
     }
 
-    /// `nonce` is not of this machine but of a lease that the caller may hold on the app.
+    /// Creates a machine. After an unknown outcome, look for it with
+    /// [`Client::find_machines`] before creating another.
     pub async fn create_machine(
         &self,
         app: &str,

@@ -6,7 +6,7 @@ use machines_api::types::{Autostop, CheckType, ConcurrencyType, MachineConfig, W
 use proptest::prelude::*;
 
 fn accepted(text: &str) -> MachineConfig {
-    parse(text).unwrap_or_else(|problems| panic!("{text}\n{problems:?}")).machine_config("image")
+    parse(text).expect(text).machine_config("image")
 }
 
 fn refused(text: &str) -> String {
@@ -53,7 +53,76 @@ memory = "512mb"
 
 #[test]
 fn a_complete_file_becomes_a_machine_config() {
-    insta::assert_json_snapshot!(accepted(COMPLETE), @"");
+    insta::assert_json_snapshot!(accepted(COMPLETE), @r#"
+    {
+      "image": "image",
+      "guest": {
+        "cpu_kind": "shared",
+        "cpus": 2,
+        "memory_mb": 512
+      },
+      "env": {
+        "FLY_PROCESS_GROUP": "app",
+        "LOG": "info",
+        "PRIMARY_REGION": "ord",
+        "WORKERS": "4"
+      },
+      "metadata": {
+        "fly_platform_version": "v2",
+        "fly_process_group": "app"
+      },
+      "services": [
+        {
+          "protocol": "tcp",
+          "internal_port": 8080,
+          "autostart": true,
+          "autostop": true,
+          "min_machines_running": 1,
+          "ports": [
+            {
+              "port": 80,
+              "handlers": [
+                "http"
+              ],
+              "force_https": true
+            },
+            {
+              "port": 443,
+              "handlers": [
+                "http",
+                "tls"
+              ]
+            }
+          ],
+          "checks": [
+            {
+              "type": "http",
+              "interval": "15s",
+              "timeout": "10s",
+              "grace_period": "30s",
+              "method": "GET",
+              "path": "/health"
+            }
+          ],
+          "concurrency": {
+            "type": "requests",
+            "soft_limit": 20
+          }
+        }
+      ],
+      "stop_config": {
+        "timeout": "30s",
+        "signal": "SIGTERM"
+      },
+      "mounts": [
+        {
+          "path": "/data",
+          "name": "data",
+          "size_gb": 2
+        }
+      ]
+    }
+    "#);
 }
 
 #[test]
@@ -108,7 +177,10 @@ primary_region = "ord"
 [[services.tcp_checks]]
   interval = "15s"
   timeout = "10s"
-"#), @"");
+"#), @r#"
+    15:1: `http_service.checks` is a table, but must be a list of tables
+    hint: write `[[http_service.checks]]` with double brackets
+    "#);
 }
 
 #[test]
