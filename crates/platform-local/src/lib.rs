@@ -1,1 +1,24 @@
-//! platform-local
+//! A Machines API served from this computer: apps, machines, leases, secrets, an image registry,
+//! and a reverse proxy, for programs that speak to Fly.
+//!
+//! A machine is a process started from an unpacked image, on a port of its own. Everything that
+//! was accepted survives a crash; machines outlive the platform and are taken over when it comes
+//! back. There is no isolation between machines: they run as the user who runs the platform.
+
+mod api;
+mod clock;
+mod error;
+mod fleet;
+mod identity;
+mod metrics;
+mod platform;
+mod proxy;
+mod registry;
+mod settings;
+mod store;
+mod supervisor;
+
+pub use error::StartError;
+pub use platform::Platform;
+pub use settings::Settings;
+pub use store::StoreError;

@@ -1,0 +1,136 @@
+//! The program that the tests run as a machine: a small HTTP server that says who it is, and
+//! misbehaves when its environment says so.
+//!
+//! It dies at once when it is asked to stop, like a program that handles no signals: whatever
+//! request is with it then is lost.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::exit,
+    reason = "a program of its own, told what to do by env"
+)]
+
+use std::{env, io::Write as _, path::Path, time::Duration};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::Query,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    routing::{get, post},
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::io::Result<()> {
+    if let Some(code) = number("EXIT_CODE") {
+        std::process::exit(i32::try_from(code).unwrap_or(1));
+    }
+    if env::var("IGNORE_SIGNALS").is_ok() {
+        ignore_signals()?;
+    }
+    if let Some(megabytes) = number("HOLD_MB") {
+        let megabytes = usize::try_from(megabytes).unwrap_or(0);
+        // Written to, so that it is really held.
+        std::mem::forget(vec![1_u8; megabytes << 20]);
+    }
+    writeln!(std::io::stdout(), "starting version {}", text("VERSION"))?;
+    let app = Router::new()
+        .route("/", get(about).post(about))
+        .route("/health", get(health))
+        .route("/env", get(environment))
+        .route("/headers", get(headers))
+        .route("/slow", get(slow))
+        .route("/echo", post(|body: Bytes| async move { body }))
+        .route("/replay", get(replay).post(replay))
+        .route("/count", post(count))
+        .route("/exit", post(exit));
+    if let Some(delay_ms) = number("START_DELAY_MS") {
+        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+    }
+    let port = u16::try_from(number("PORT").unwrap_or(8080)).unwrap_or(8080);
+    let listener = tokio::net::TcpListener::bind(("0.0.0.0", port)).await?;
+    axum::serve(listener, app).await
+}
+
+async fn about() -> String {
+    format!("{} {} {}", text("FLY_MACHINE_ID"), text("VERSION"), text("PORT"))
+}
+
+async fn health() -> StatusCode {
+    // A file in the directory that it runs in turns it sick, and so does its environment.
+    if env::var("SICK").is_ok() || Path::new("sick").exists() {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    }
+}
+
+async fn environment() -> String {
+    env::vars().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("\n")
+}
+
+async fn headers(headers: HeaderMap) -> String {
+    let line = |(name, value): (&HeaderName, &HeaderValue)| {
+        format!("{name}: {}\n", value.to_str().unwrap_or_default())
+    };
+    headers.iter().map(line).collect()
+}
+
+async fn slow(Query(query): Query<Vec<(String, u64)>>) -> String {
+    let wait_ms = query.first().map_or(0, |(_, value)| *value);
+    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+    about().await
+}
+
+/// Asks that the machine of the query answer, unless this one is it.
+async fn replay(
+    Query(query): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (HeaderMap, String) {
+    let wanted = query.first().map(|(_, value)| value.clone()).unwrap_or_default();
+    let mut answer = HeaderMap::new();
+    if wanted != text("FLY_MACHINE_ID") {
+        if let Ok(value) = format!("instance={wanted};state=marked").parse() {
+            answer.insert("fly-replay", value);
+        }
+        return (answer, String::new());
+    }
+    let source = headers.get("fly-replay-src").and_then(|value| value.to_str().ok());
+    (answer, format!("{} {} {}", about().await, source.unwrap_or("-"), body.len()))
+}
+
+/// Appends to a file of its volume and says how long it is.
+async fn count() -> Result<String, StatusCode> {
+    let path = text("COUNT_FILE");
+    let mut content = std::fs::read_to_string(&path).unwrap_or_default();
+    content.push('x');
+    std::fs::write(&path, &content).map_err(|_error| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(content.len().to_string())
+}
+
+async fn exit(Query(query): Query<Vec<(String, i32)>>) -> String {
+    let code = query.first().map_or(0, |(_, value)| *value);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        std::process::exit(code);
+    });
+    "soon".to_owned()
+}
+
+fn ignore_signals() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let mut signals = signal(kind)?;
+        tokio::spawn(async move { while signals.recv().await.is_some() {} });
+    }
+    Ok(())
+}
+
+fn text(name: &str) -> String {
+    env::var(name).unwrap_or_default()
+}
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}

@@ -1,0 +1,22 @@
+//! A platform as a process of its own, for the tests that kill it.
+//!
+//! Arguments: state directory, token. It prints the two addresses in one line and serves until it
+//! is killed.
+
+use std::io::Write as _;
+
+use platform_local::{Platform, Settings};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(state_dir), Some(token)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: platform STATE_DIR TOKEN".into());
+    };
+    let platform = Platform::start(Settings::new(state_dir, token)).await?;
+    let mut output = std::io::stdout();
+    writeln!(output, "{} {}", platform.api_address(), platform.proxy_address())?;
+    output.flush()?;
+    std::future::pending::<()>().await;
+    Ok(())
+}

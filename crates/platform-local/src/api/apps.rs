@@ -1,0 +1,77 @@
+//! `/v1/apps`: lists, makes, shows and removes apps.
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, Query, State},
+    http::StatusCode,
+    routing::get,
+};
+use machines_api::types::{App, AppList, Organization};
+
+use super::{Pairs, flag, parse, uninterrupted, value};
+use crate::{
+    error::Refusal,
+    fleet::{AppRecord, Fleet},
+};
+
+pub(super) fn routes() -> Router<Fleet> {
+    Router::new()
+        .route("/v1/apps", get(list).post(create))
+        .route("/v1/apps/{app}", get(show).delete(delete))
+}
+
+async fn list(State(fleet): State<Fleet>, Query(query): Query<Pairs>) -> Json<AppList> {
+    let slug = value(&query, "org_slug").filter(|slug| !slug.is_empty());
+    let apps: Vec<App> = fleet
+        .apps()
+        .iter()
+        .filter(|app| slug.is_none_or(|slug| slug == app.organization))
+        .map(|app| view(&fleet, app))
+        .collect();
+    Json(AppList { total_apps: apps.len() as u64, apps })
+}
+
+async fn create(
+    State(fleet): State<Fleet>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<App>), Refusal> {
+    let order = parse(&body)?;
+    let made = uninterrupted({
+        let fleet = fleet.clone();
+        async move { fleet.create_app(order).await }
+    });
+    Ok((StatusCode::CREATED, Json(view(&fleet, &made.await?))))
+}
+
+async fn show(State(fleet): State<Fleet>, Path(app): Path<String>) -> Result<Json<App>, Refusal> {
+    Ok(Json(view(&fleet, &fleet.app(&app)?)))
+}
+
+async fn delete(
+    State(fleet): State<Fleet>,
+    Path(app): Path<String>,
+    Query(query): Query<Pairs>,
+) -> Result<(StatusCode, Json<serde_json::Value>), Refusal> {
+    let force = flag(&query, "force");
+    uninterrupted(async move { fleet.delete_app(&app, force).await }).await?;
+    Ok((StatusCode::ACCEPTED, Json(serde_json::json!({"ok": true}))))
+}
+
+fn view(fleet: &Fleet, app: &AppRecord) -> App {
+    let machines = fleet.machines_of(&app.name).len() as u64;
+    App {
+        id: app.id.clone(),
+        name: app.name.clone(),
+        internal_numeric_id: None,
+        network: app.network.clone(),
+        status: Some(if machines > 0 { "deployed" } else { "pending" }.to_owned()),
+        machine_count: machines,
+        volume_count: 0,
+        organization: Some(Organization {
+            name: app.organization.clone(),
+            slug: app.organization.clone(),
+            internal_numeric_id: None,
+        }),
+    }
+}

@@ -1,0 +1,134 @@
+//! The HTTP API: Fly's Machines API under `/v1`, an image registry under `/v2`, Prometheus text
+//! at `/metrics`, and, if allowed, faults under `/admin`. It reads requests, asks the fleet, and
+//! writes answers; it decides nothing.
+
+mod apps;
+mod faults;
+mod leases;
+mod machines;
+mod metadata;
+mod secrets;
+mod wait;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+
+use crate::{error::Refusal, fleet::Fleet, identity, registry};
+
+/// The largest JSON body that is read.
+const JSON_BYTES_MAX: usize = 1 << 20;
+
+/// The header that names the lease under which a change is made.
+const NONCE: &str = "fly-machine-lease-nonce";
+
+/// The pairs of a query, in their order; a name may stand there more than once.
+type Pairs = Vec<(String, String)>;
+
+/// All routes.
+pub(crate) fn router(fleet: Fleet) -> Router {
+    let settings = fleet.settings();
+    let mut guarded = Router::new()
+        .merge(apps::routes())
+        .merge(machines::routes())
+        .merge(leases::routes())
+        .merge(metadata::routes())
+        .merge(secrets::routes())
+        .merge(wait::routes());
+    if settings.allow_faults {
+        guarded = guarded.merge(faults::routes());
+    }
+    let token = Token(Sha256::digest(settings.token.as_bytes()).into());
+    let guarded = guarded
+        .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
+        .route_layer(middleware::from_fn_with_state(token, authorize));
+    let mut images = registry::routes();
+    if !settings.api_listen.ip().is_loopback() {
+        // Whoever can reach a loopback address can read the images' files too.
+        images = images.route_layer(middleware::from_fn_with_state(token, authorize));
+    }
+    Router::new()
+        .merge(guarded)
+        .merge(images)
+        .route("/metrics", axum::routing::get(metrics))
+        .with_state(fleet)
+        .layer(middleware::from_fn(name_request))
+}
+
+/// The digest of the token that clients must send: comparing digests takes the same time for
+/// every wrong token.
+#[derive(Debug, Clone, Copy)]
+struct Token([u8; 32]);
+
+async fn authorize(State(token): State<Token>, request: Request, next: Next) -> Response {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| {
+            // Fly's own client says `FlyV1` with tokens of its newer kind.
+            scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("flyv1")
+        })
+        .map(|(_, token)| <[u8; 32]>::from(Sha256::digest(token.trim().as_bytes())));
+    if given == Some(token.0) {
+        return next.run(request).await;
+    }
+    let text = "unauthorized: the token is missing or wrong\nhint: send `Authorization: Bearer TOKEN` with the platform's token";
+    Refusal::new(StatusCode::UNAUTHORIZED, text).into_response()
+}
+
+/// Gives every answer an id, by which clients report problems.
+async fn name_request(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Ok(id) = HeaderValue::from_str(&identity::version()) {
+        response.headers_mut().insert("fly-request-id", id);
+    }
+    response
+}
+
+async fn metrics(State(fleet): State<Fleet>) -> Response {
+    let text = fleet.metrics().render(&fleet.settings().region, &fleet.gauges());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+/// Reads a JSON body; the content type is not looked at, as clients differ.
+fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| {
+        Refusal::bad_request(format!("invalid_argument: the body cannot be read: {error}"))
+    })
+}
+
+/// Reads a JSON body that may be left out.
+fn parse_or_default<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, Refusal> {
+    if body.is_empty() { Ok(T::default()) } else { parse(body) }
+}
+
+fn nonce(headers: &HeaderMap) -> Option<&str> {
+    headers.get(NONCE)?.to_str().ok().filter(|nonce| !nonce.is_empty())
+}
+
+fn value<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
+    pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+fn flag(pairs: &Pairs, name: &str) -> bool {
+    value(pairs, name) == Some("true")
+}
+
+/// Runs a change in a task of its own, so that a client that hangs up cannot stop it half-way.
+async fn uninterrupted<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::spawn(change).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a change broke off");
+        Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the change broke off"))
+    })
+}

@@ -1,0 +1,72 @@
+//! `/v1/apps/{app}/secrets`: sets, lists and removes an app's secrets. Values come out only when
+//! asked for.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, Query, State},
+    routing::get,
+};
+use machines_api::types::{Secret, SecretsReply, SetSecrets};
+
+use super::{Pairs, flag, parse, uninterrupted, value};
+use crate::{
+    error::Refusal,
+    fleet::{AppRecord, Fleet},
+};
+
+pub(super) fn routes() -> Router<Fleet> {
+    Router::new()
+        .route("/v1/apps/{app}/secrets", get(list).post(set))
+        .route("/v1/apps/{app}/secrets/{name}", get(show).delete(remove))
+}
+
+async fn list(
+    State(fleet): State<Fleet>,
+    Path(app): Path<String>,
+    Query(query): Query<Pairs>,
+) -> Result<Json<SecretsReply>, Refusal> {
+    let wanted = value(&query, "min_version").or_else(|| value(&query, "version"));
+    fleet.check_secrets_version(&app, wanted.and_then(|wanted| wanted.parse().ok()))?;
+    Ok(Json(view(&fleet.app(&app)?, flag(&query, "show_secrets"))))
+}
+
+async fn set(
+    State(fleet): State<Fleet>,
+    Path(app): Path<String>,
+    body: Bytes,
+) -> Result<Json<SecretsReply>, Refusal> {
+    let SetSecrets { values } = parse(&body)?;
+    let changed = uninterrupted(async move { fleet.set_secrets(&app, values).await }).await?;
+    Ok(Json(view(&changed, false)))
+}
+
+async fn show(
+    State(fleet): State<Fleet>,
+    Path((app, name)): Path<(String, String)>,
+    Query(query): Query<Pairs>,
+) -> Result<Json<Secret>, Refusal> {
+    let reply = view(&fleet.app(&app)?, flag(&query, "show_secrets"));
+    let found = reply.secrets.into_iter().find(|secret| secret.name == name);
+    let missing = || Refusal::not_found(format!("app `{app}` has no secret `{name}`"));
+    Ok(Json(found.ok_or_else(missing)?))
+}
+
+async fn remove(
+    State(fleet): State<Fleet>,
+    Path((app, name)): Path<(String, String)>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let values = BTreeMap::from([(name, None)]);
+    let changed = uninterrupted(async move { fleet.set_secrets(&app, values).await }).await?;
+    Ok(Json(serde_json::json!({"version": changed.secrets_version})))
+}
+
+fn view(app: &AppRecord, with_values: bool) -> SecretsReply {
+    let secrets = app.secrets.values().map(|secret| Secret {
+        value: secret.value.clone().filter(|_| with_values),
+        ..secret.clone()
+    });
+    SecretsReply { secrets: secrets.collect(), version: Some(app.secrets_version) }
+}

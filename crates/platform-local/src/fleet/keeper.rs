@@ -1,0 +1,323 @@
+//! Takes a machine step by step to its goal: starts its program, drains it, asks it to stop,
+//! kills it, and settles what its end means. One task per machine; which step is next is decided
+//! by `transition`.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use machines_api::types::MachineState;
+use tokio::sync::MutexGuard;
+
+use super::{
+    checks::Checks,
+    events::{self, Source},
+    launch::{self, MachineFiles},
+    machine::{Inner, Machine},
+    record::{Goal, LastExit, MachineRecord, RunRecord},
+    signal,
+    transition::{self, Phase, Step},
+};
+use crate::{
+    clock, identity,
+    proxy::{Instance, InstanceSpec},
+    supervisor::{Exit, Launch, Process},
+};
+
+/// The stop signal and time that a config without them gets (Fly's defaults).
+const STOP_SIGNAL_DEFAULT: &str = "SIGINT";
+const STOP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// The longest time from the signal to the kill (Fly's limit).
+pub(super) const STOP_TIMEOUT_MAX: Duration = Duration::from_mins(5);
+
+/// A killed program that is still there after this is killed again.
+const KILL_AGAIN: Duration = Duration::from_secs(2);
+
+/// Keeps the machine on its way until the platform stops.
+pub(super) async fn keep(machine: Arc<Machine>) {
+    let stop = machine.context.stop.clone();
+    while !stop.is_cancelled() {
+        let deadline = machine.take_steps().await;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = machine.nudge.notified() => {}
+            () = clock::pause_until(deadline) => {}
+        }
+    }
+}
+
+impl Machine {
+    /// Takes all steps that can be taken now; gives the time when there may be another.
+    async fn take_steps(self: &Arc<Self>) -> Option<Instant> {
+        loop {
+            let mut inner = self.inner.lock().await;
+            let in_flight = inner.instance.as_ref().map_or(0, |instance| instance.in_flight());
+            let now = clock::instant();
+            match transition::next(inner.phase, &inner.record, inner.exit, in_flight, now) {
+                Step::Rest(deadline) => return deadline,
+                Step::Launch => {
+                    drop(inner);
+                    self.launch().await;
+                }
+                Step::Drain => {
+                    inner.phase = Phase::Draining { until: now + stop_timeout(&inner.record) };
+                    self.publish(&inner);
+                }
+                Step::AskToStop => {
+                    inner.phase = Phase::Stopping { until: now + stop_timeout(&inner.record) };
+                    let run = inner.record.run.as_ref();
+                    let name = run.map_or(STOP_SIGNAL_DEFAULT, |run| run.stop_signal.as_str());
+                    if let Some(process) = &inner.process {
+                        process.signal(signal::of(name).unwrap_or(rustix::process::Signal::INT));
+                    }
+                }
+                Step::Kill => {
+                    inner.phase = Phase::Killed { until: now + KILL_AGAIN };
+                    if let Some(process) = &inner.process {
+                        tracing::warn!(machine = self.id, "a program did not stop and is killed");
+                        process.kill();
+                    }
+                }
+                Step::Settle(exit) => self.settle(&mut inner, exit).await,
+                Step::Arrive => self.arrive(&mut inner).await,
+            }
+        }
+    }
+
+    /// Starts the program of the newest version.
+    async fn launch(self: &Arc<Self>) {
+        let (record, run) = {
+            let mut inner = self.inner.lock().await;
+            match self.begin_launch(&mut inner).await {
+                Ok(begun) => begun,
+                Err(reason) => return self.give_up(&mut inner, &reason).await,
+            }
+        };
+        let (context, copy, of_run) = (Arc::clone(&self.context), record.clone(), run.clone());
+        let prepared = tokio::task::spawn_blocking(move || {
+            launch::prepare(&context, &copy, &of_run).map_err(|error| error.to_string())
+        });
+        let prepared = prepared.await.unwrap_or_else(|error| Err(error.to_string()));
+
+        let mut inner = self.inner.lock().await;
+        if inner.record.run_shall_leave() {
+            // Something else is wanted meanwhile; what was prepared is left for the next start
+            // to remove.
+            let mut record = inner.record.clone();
+            self.context.ports.give_back(run.port);
+            record.run = None;
+            inner.phase = Phase::Idle;
+            return self.note(&mut inner, record, Vec::new()).await;
+        }
+        let started = match prepared {
+            Ok(launch) => self.start_program(&mut inner, &run, &launch).await,
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = started {
+            self.give_up(&mut inner, &reason).await;
+        }
+    }
+
+    /// Stores which start is coming, so that its program is found again whatever happens.
+    async fn begin_launch(
+        &self,
+        inner: &mut MutexGuard<'_, Inner>,
+    ) -> Result<(MachineRecord, RunRecord), String> {
+        let port = self.context.ports.take().map_err(|error| error.to_string())?;
+        let mut record = inner.record.clone();
+        let stop = record.config.stop_config.clone().unwrap_or_default();
+        let timeout = stop.timeout.map_or(STOP_TIMEOUT_DEFAULT, |timeout| timeout.0);
+        let run = RunRecord {
+            start: identity::version(),
+            instance_id: record.instance_id.clone(),
+            image_digest: record.image.digest.clone(),
+            port,
+            pid: None,
+            start_ticks: None,
+            started_at: clock::now(),
+            stop_signal: stop.signal.unwrap_or_else(|| STOP_SIGNAL_DEFAULT.to_owned()),
+            stop_timeout_ms: millis(timeout.min(STOP_TIMEOUT_MAX)),
+            replace: false,
+        };
+        record.run = Some(run.clone());
+        record.state = MachineState::Starting;
+        self.commit(inner, record.clone(), Vec::new(), false).await.map_err(|error| {
+            self.context.ports.give_back(port);
+            error.to_string()
+        })?;
+        Ok((record, run))
+    }
+
+    async fn start_program(
+        self: &Arc<Self>,
+        inner: &mut MutexGuard<'_, Inner>,
+        run: &RunRecord,
+        launch: &Launch,
+    ) -> Result<(), String> {
+        let (process, ended) = Process::start(launch).await.map_err(|error| error.to_string())?;
+        let mut record = inner.record.clone();
+        record.state = MachineState::Started;
+        if let Some(stored) = &mut record.run {
+            stored.pid = Some(process.identity.pid);
+            stored.start_ticks = Some(process.identity.start_ticks);
+        }
+        self.run(inner, &record, run, process, ended);
+        let now = clock::now();
+        let event = events::event("start", MachineState::Started, Source::Flyd, now);
+        self.note(inner, record, vec![event]).await;
+        Ok(())
+    }
+
+    /// Takes charge of a program that runs, just started or found again.
+    pub(super) fn run(
+        self: &Arc<Self>,
+        inner: &mut MutexGuard<'_, Inner>,
+        record: &MachineRecord,
+        run: &RunRecord,
+        process: Process,
+        ended: impl Future<Output = Exit> + Send + 'static,
+    ) {
+        let limits = record.config.services.iter().find_map(|service| service.concurrency.as_ref());
+        let limit = |limit: Option<u32>| limit.and_then(|limit| usize::try_from(limit).ok());
+        let instance = Instance::new(InstanceSpec {
+            app: self.app.clone(),
+            machine: self.id.clone(),
+            start: run.start.clone(),
+            image_digest: run.image_digest.clone(),
+            address: ([127, 0, 0, 1], run.port).into(),
+            soft_limit: limit(limits.and_then(|limits| limits.soft_limit)),
+            hard_limit: limit(limits.and_then(|limits| limits.hard_limit)),
+            drained: Arc::clone(&self.nudge),
+        });
+        self.context.routes.add(Arc::clone(&instance));
+        inner.instance = Some(instance);
+        inner.process = Some(process);
+        inner.exit = None;
+        inner.phase = Phase::Running;
+        let weak = Arc::downgrade(self);
+        inner.checks = Checks::begin(&weak, &record.config, &run.start, run.port);
+        let start = run.start.clone();
+        tokio::spawn(async move {
+            let exit = ended.await;
+            if let Some(machine) = weak.upgrade() {
+                machine.note_exit(&start, exit).await;
+            }
+        });
+    }
+
+    async fn note_exit(&self, start: &str, exit: Exit) {
+        let mut inner = self.inner.lock().await;
+        if inner.record.run.as_ref().is_some_and(|run| run.start == start) {
+            inner.exit = Some(exit);
+            // Out of rotation at once: no request shall try a program that is gone.
+            self.publish(&inner);
+            self.nudge.notify_one();
+        }
+    }
+
+    /// Decides what the end of the program means.
+    async fn settle(&self, inner: &mut MutexGuard<'_, Inner>, exit: Exit) {
+        let mut record = inner.record.clone();
+        let now = clock::now();
+        let requested = inner.phase != Phase::Running || record.run_shall_leave();
+        let run = record.run.take();
+        let mut restart = None;
+        if requested {
+            if record.goal == Goal::Stop {
+                record.state = MachineState::Stopped;
+            }
+        } else {
+            let ran_secs =
+                run.as_ref().map_or(0, |run| now.as_second() - run.started_at.as_second());
+            if transition::ran_well(ran_secs) {
+                record.restart_count = 0;
+            }
+            restart = transition::restart_after(&record, exit);
+            if restart.is_some() {
+                record.restart_count += 1;
+                record.state = MachineState::Restarting;
+            } else {
+                record.goal = Goal::Stop;
+                record.state = MachineState::Stopped;
+            }
+        }
+        if record.config.auto_destroy == Some(true) && record.goal == Goal::Stop {
+            record.goal = Goal::Destroy;
+            record.state = MachineState::Destroying;
+        }
+        record.last_exit = Some(LastExit { code: exit.shell_code(), oom_killed: false });
+        let restarting = record.goal == Goal::Run;
+        let count = record.restart_count;
+        let event = events::exit_event(exit, record.state, requested, restarting, count, now);
+        self.let_go(inner, run.as_ref());
+        inner.phase = match restart {
+            Some(wait) => Phase::BackingOff { until: clock::instant() + wait },
+            None => Phase::Idle,
+        };
+        self.note(inner, record, vec![event]).await;
+    }
+
+    /// Notes that the goal is reached.
+    async fn arrive(&self, inner: &mut MutexGuard<'_, Inner>) {
+        inner.phase = Phase::Idle;
+        let mut record = inner.record.clone();
+        let mut events = Vec::new();
+        if record.goal == Goal::Destroy {
+            let files = MachineFiles::of(&self.context, &self.id);
+            let mounts = record.config.mounts.clone();
+            let removed = tokio::task::spawn_blocking(move || files.remove_all(&mounts)).await;
+            if let Err(error) = removed {
+                tracing::error!(%error, machine = self.id, "files of a machine may be left");
+            }
+            self.context.metrics.forget(&self.app, &self.id);
+            record.state = MachineState::Destroyed;
+            let now = clock::now();
+            events.push(events::event("destroy", record.state, Source::Flyd, now));
+        } else {
+            record.state = MachineState::Stopped;
+        }
+        self.note(inner, record, events).await;
+    }
+
+    /// Notes that the program could not be started.
+    async fn give_up(&self, inner: &mut MutexGuard<'_, Inner>, reason: &str) {
+        tracing::warn!(machine = self.id, reason, "a machine could not be started");
+        let mut record = inner.record.clone();
+        let run = record.run.take();
+        self.let_go(inner, run.as_ref());
+        inner.phase = Phase::Idle;
+        if record.goal == Goal::Run {
+            record.goal = Goal::Stop;
+            record.state = MachineState::Failed;
+        }
+        let event = events::launch_failed(reason, clock::now());
+        self.note(inner, record, vec![event]).await;
+    }
+
+    /// Gives back what the program had.
+    fn let_go(&self, inner: &mut MutexGuard<'_, Inner>, run: Option<&RunRecord>) {
+        if let Some(instance) = inner.instance.take() {
+            instance.set_in_rotation(false);
+            self.context.routes.remove(&instance);
+        }
+        if let Some(run) = run {
+            self.context.ports.give_back(run.port);
+        }
+        inner.process = None;
+        inner.exit = None;
+        inner.checks = Checks::default();
+    }
+}
+
+fn stop_timeout(record: &MachineRecord) -> Duration {
+    record
+        .run
+        .as_ref()
+        .map_or(STOP_TIMEOUT_DEFAULT, |run| Duration::from_millis(run.stop_timeout_ms))
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,247 @@
+//! Makes what a machine's program needs before it can be started: its own fresh copy of the
+//! image, its volumes, its environment, its command line.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+use machines_api::types::{MachineConfig, Mount};
+use oci_image::{
+    DigestError, ImageDigest,
+    manifest::ImageConfig,
+    unpack::{UnpackError, unpack},
+};
+
+use super::{
+    Context,
+    record::{MachineRecord, RunRecord},
+};
+use crate::supervisor::{self, Launch, PLATFORM_VARIABLE, START_VARIABLE};
+
+/// Why a program could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PrepareError {
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    #[error("cannot prepare `{path}`: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error(
+        "`{path}` is no place for a volume\nhint: name an absolute path without `..`, such as `/data`"
+    )]
+    Mount { path: String },
+}
+
+/// Where a machine's own files are.
+#[derive(Debug, Clone)]
+pub(super) struct MachineFiles {
+    directory: PathBuf,
+    volumes: PathBuf,
+    id: String,
+}
+
+impl MachineFiles {
+    pub(super) fn of(context: &Context, id: &str) -> Self {
+        let state = &context.settings.state_dir;
+        Self {
+            directory: state.join("machines").join(id),
+            volumes: state.join("volumes"),
+            id: id.to_owned(),
+        }
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.directory.join("machine.log")
+    }
+
+    /// Removes the copies of images of all starts but this one.
+    pub(super) fn remove_roots_except(&self, kept: Option<&str>) {
+        let Ok(roots) = fs::read_dir(self.directory.join("roots")) else { return };
+        for root in roots.flatten() {
+            if kept.is_none_or(|kept| root.file_name() != kept) {
+                remove(&root.path());
+            }
+        }
+    }
+
+    /// Removes all that belongs to the machine alone; its volumes go with it.
+    pub(super) fn remove_all(&self, mounts: &[Mount]) {
+        remove(&self.directory);
+        for mount in mounts.iter().filter(|mount| mount.volume.is_none()) {
+            remove(&self.volume(mount));
+        }
+    }
+
+    fn root(&self, start: &str) -> PathBuf {
+        self.directory.join("roots").join(start)
+    }
+
+    fn volume(&self, mount: &Mount) -> PathBuf {
+        let plain = |name: &str| -> String {
+            name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+        };
+        match (&mount.volume, &mount.name) {
+            (Some(volume), _) => self.volumes.join(plain(volume)),
+            (None, name) => {
+                let name = plain(name.as_deref().unwrap_or("data"));
+                self.volumes.join(format!("{}-{name}", self.id))
+            }
+        }
+    }
+}
+
+/// Makes everything for this start. It takes as long as copying the image does.
+pub(super) fn prepare(
+    context: &Context,
+    record: &MachineRecord,
+    run: &RunRecord,
+) -> Result<Launch, PrepareError> {
+    let files = MachineFiles::of(context, &record.id);
+    let root = files.root(&run.start);
+    files.remove_roots_except(None);
+    let digest: ImageDigest = run.image_digest.parse()?;
+    let image = unpack(&context.images, &digest, &root)?;
+    for mount in &record.config.mounts {
+        link_volume(&root, mount, &files.volume(mount))?;
+    }
+    let log = files.log();
+    supervisor::rotate(&log).map_err(at(&log))?;
+    let working_directory = image.working_dir.clone().unwrap_or_default();
+    let directory = root.join(working_directory.trim_start_matches('/'));
+    fs::create_dir_all(&directory).map_err(at(&directory))?;
+    Ok(Launch {
+        command: command(&record.config, &image),
+        environment: environment(context, record, run, &image),
+        working_directory,
+        root,
+        log,
+    })
+}
+
+/// Lets the program see the volume at the mount's path; what the image has there is hidden.
+fn link_volume(root: &Path, mount: &Mount, volume: &Path) -> Result<(), PrepareError> {
+    let refused = || PrepareError::Mount { path: mount.path.clone() };
+    let relative = Path::new(mount.path.strip_prefix('/').ok_or_else(refused)?);
+    let plain = relative.components().all(|component| matches!(component, Component::Normal(_)));
+    let parent = root.join(relative.parent().ok_or_else(refused)?);
+    if !plain || relative.as_os_str().is_empty() {
+        return Err(refused());
+    }
+    fs::create_dir_all(volume).map_err(at(volume))?;
+    fs::create_dir_all(&parent).map_err(at(&parent))?;
+    // A link in the image may lead the parent elsewhere.
+    let real = parent.canonicalize().map_err(at(&parent))?;
+    if !real.starts_with(root.canonicalize().map_err(at(root))?) {
+        return Err(refused());
+    }
+    let place = root.join(relative);
+    remove(&place);
+    let volume = volume.canonicalize().map_err(at(volume))?;
+    std::os::unix::fs::symlink(volume, &place).map_err(at(&place))
+}
+
+fn command(config: &MachineConfig, image: &ImageConfig) -> Vec<String> {
+    let init = config.init.clone().unwrap_or_default();
+    if !init.exec.is_empty() {
+        return init.exec;
+    }
+    let of_image = image.cmd.clone().unwrap_or_default();
+    let (entrypoint, arguments) = if init.entrypoint.is_empty() {
+        (image.entrypoint.clone().unwrap_or_default(), of_image)
+    } else {
+        // The image's arguments were meant for the image's entrypoint.
+        (init.entrypoint, Vec::new())
+    };
+    let arguments = if init.cmd.is_empty() { arguments } else { init.cmd };
+    entrypoint.into_iter().chain(arguments).collect()
+}
+
+fn environment(
+    context: &Context,
+    record: &MachineRecord,
+    run: &RunRecord,
+    image: &ImageConfig,
+) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> =
+        image.env_pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    environment.extend(record.config.env.clone());
+    if !record.skip_secrets {
+        environment.extend(context.secrets_of(&record.app));
+    }
+    if let Some(group) = record.config.metadata.get("fly_process_group") {
+        environment.insert("FLY_PROCESS_GROUP".to_owned(), group.clone());
+    }
+    let own = [
+        ("FLY_APP_NAME", record.app.clone()),
+        ("FLY_MACHINE_ID", record.id.clone()),
+        ("FLY_MACHINE_VERSION", run.instance_id.clone()),
+        ("FLY_IMAGE_REF", record.config.image.clone()),
+        ("FLY_REGION", record.region.clone()),
+        ("FLY_PRIVATE_IP", record.private_ip()),
+        ("FLY_VM_MEMORY_MB", record.memory_mb().to_string()),
+        ("FLY_LOCAL_PROXY", format!("http://127.0.0.1:{}", context.proxy_port)),
+        ("PORT", run.port.to_string()),
+        (START_VARIABLE, run.start.clone()),
+        (PLATFORM_VARIABLE, context.platform_id.clone()),
+    ];
+    environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    environment
+}
+
+fn remove(path: &Path) {
+    let result = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = result
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, path = %path.display(), "files of a machine could not be removed");
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> PrepareError {
+    let path = path.to_owned();
+    move |source| PrepareError::Io { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_config_may_replace_the_images_command() {
+        let image = ImageConfig {
+            entrypoint: Some(vec!["/app".to_owned()]),
+            cmd: Some(vec!["serve".to_owned()]),
+            ..ImageConfig::default()
+        };
+        let with = |init: &str| -> Vec<String> {
+            let text = format!(r#"{{"image":"x","init":{init}}}"#);
+            command(&serde_json::from_str(&text).expect("valid"), &image)
+        };
+        assert_eq!(with("null"), ["/app", "serve"]);
+        assert_eq!(with(r#"{"cmd":["index"]}"#), ["/app", "index"]);
+        assert_eq!(with(r#"{"entrypoint":["/other"]}"#), ["/other"]);
+        assert_eq!(with(r#"{"exec":["/tool","x"],"cmd":["y"]}"#), ["/tool", "x"]);
+    }
+
+    #[test]
+    fn a_volume_cannot_be_linked_outside_the_machine() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (root, volume) = (directory.path().join("root"), directory.path().join("volume"));
+        fs::create_dir(&root).expect("root");
+        std::os::unix::fs::symlink(directory.path(), root.join("out")).expect("link");
+        let mount = |path: &str| Mount { path: path.to_owned(), ..Mount::default() };
+        for bad in ["data", "/../data", "/", "/out/data"] {
+            assert!(link_volume(&root, &mount(bad), &volume).is_err(), "{bad}");
+        }
+        link_volume(&root, &mount("/var/data"), &volume).expect("linked");
+        fs::write(root.join("var/data/file"), "kept").expect("written");
+        assert_eq!(fs::read_to_string(volume.join("file")).expect("read"), "kept");
+    }
+}

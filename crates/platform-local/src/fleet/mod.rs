@@ -1,0 +1,323 @@
+//! All apps and machines of the platform: what there is, what is stored of it, and what still
+//! runs when the platform comes back.
+
+mod autostop;
+mod checks;
+mod create;
+mod events;
+mod keeper;
+mod launch;
+mod lease;
+mod machine;
+mod orders;
+mod record;
+mod signal;
+mod transition;
+mod wait;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use machines_api::types::{MachineState, StopMachine};
+use oci_image::layout::Layout;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(crate) use autostop::Outlook;
+pub(crate) use events::Source;
+pub(crate) use machine::Machine;
+pub(crate) use record::AppRecord;
+pub(crate) use wait::Awaited;
+
+use crate::{
+    error::Refusal,
+    metrics::{Gauge, Metrics},
+    proxy::{Faults, Routes},
+    settings::Settings,
+    store::{Store, StoreError},
+    supervisor::{Exit, PortPool, Survivors, resident_bytes},
+};
+use launch::MachineFiles;
+use record::MachineRecord;
+use transition::Phase;
+
+/// Requests that may wait at once for machines to become ready.
+const HELD_MAX: usize = 1000;
+
+/// Destroyed machines that are remembered, so that whoever waits for the end learns of it.
+const DESTROYED_MAX: usize = 200;
+
+/// What every machine of the platform needs.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) images: Layout,
+    pub(crate) routes: Routes,
+    pub(crate) metrics: Metrics,
+    pub(crate) faults: Faults,
+    pub(crate) ports: PortPool,
+    /// Names the state directory, in the environment of each machine.
+    pub(crate) platform_id: String,
+    pub(crate) proxy_port: u16,
+    pub(crate) stop: CancellationToken,
+    pub(crate) apps: RwLock<BTreeMap<String, AppRecord>>,
+}
+
+impl Context {
+    fn secrets_of(&self, app: &str) -> BTreeMap<String, String> {
+        let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(app) = apps.get(app) else {
+            return BTreeMap::new();
+        };
+        let value = |secret: &machines_api::types::Secret| secret.value.clone().unwrap_or_default();
+        app.secrets.iter().map(|(name, secret)| (name.clone(), value(secret))).collect()
+    }
+}
+
+/// The fleet. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Fleet {
+    pub(crate) context: Arc<Context>,
+    machines: Arc<RwLock<BTreeMap<String, Arc<Machine>>>>,
+    /// Held while apps or the set of machines change.
+    membership: Arc<Mutex<()>>,
+    waking: Arc<Mutex<()>>,
+    held: Arc<Semaphore>,
+    tasks: TaskTracker,
+}
+
+impl Fleet {
+    /// Loads what is stored, takes over the programs that still run, and keeps every machine on
+    /// its way from then on.
+    pub(crate) async fn open(context: Context) -> Result<Self, StoreError> {
+        for app in context.store.apps::<AppRecord>().await? {
+            let mut apps = context.apps.write().unwrap_or_else(PoisonError::into_inner);
+            apps.insert(app.name.clone(), app);
+        }
+        let fleet = Self {
+            context: Arc::new(context),
+            machines: Arc::default(),
+            membership: Arc::default(),
+            waking: Arc::default(),
+            held: Arc::new(Semaphore::new(HELD_MAX)),
+            tasks: TaskTracker::new(),
+        };
+        let records = fleet.stored_records().await?;
+        let mut survivors = Survivors::find(&fleet.context.platform_id);
+        for record in records {
+            fleet.resume(record, &mut survivors).await?;
+        }
+        survivors.kill_the_rest();
+        for machine in fleet.all_machines() {
+            fleet.tasks.spawn(keeper::keep(machine));
+        }
+        fleet.tasks.spawn(fleet.clone().stop_idle_machines());
+        Ok(fleet)
+    }
+
+    /// Lets go of everything; the programs run on.
+    pub(crate) async fn close(&self) {
+        self.context.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.context.store.close().await;
+    }
+
+    /// Stops every machine and waits until they have stopped.
+    pub(crate) async fn stop_machines(&self) {
+        let machines = self.all_machines();
+        for machine in &machines {
+            let stopped = machine.stop(None, &StopMachine::default(), Source::Flyd).await;
+            if let Err(error) = stopped {
+                tracing::warn!(%error, machine = machine.id, "a machine was not stopped");
+            }
+        }
+        for machine in &machines {
+            let mut snapshots = machine.subscribe();
+            let gone = snapshots.wait_for(|snapshot| {
+                snapshot.record.run.is_none() || snapshot.record.goal == record::Goal::Run
+            });
+            if gone.await.is_err() {
+                tracing::debug!(machine = machine.id, "a machine is no longer watched");
+            }
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.context.settings.clone()
+    }
+
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.context.routes
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.context.metrics
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.context.faults
+    }
+
+    /// The right to hold one request, if not too many are held.
+    pub(crate) fn hold_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.held).try_acquire_owned().ok()
+    }
+
+    pub(crate) fn has_app(&self, name: &str) -> bool {
+        self.context.apps.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+
+    pub(crate) fn app(&self, name: &str) -> Result<AppRecord, Refusal> {
+        let apps = self.context.apps.read().unwrap_or_else(PoisonError::into_inner);
+        apps.get(name)
+            .cloned()
+            .ok_or_else(|| Refusal::not_found(format!("app not found: there is no app `{name}`")))
+    }
+
+    pub(crate) fn apps(&self) -> Vec<AppRecord> {
+        let apps = self.context.apps.read().unwrap_or_else(PoisonError::into_inner);
+        apps.values().cloned().collect()
+    }
+
+    fn app_names(&self) -> Vec<String> {
+        self.apps().into_iter().map(|app| app.name).collect()
+    }
+
+    pub(crate) fn machine(&self, id: &str) -> Option<Arc<Machine>> {
+        self.machines.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// A machine of this app, destroyed ones included.
+    pub(crate) fn machine_of(&self, app: &str, id: &str) -> Result<Arc<Machine>, Refusal> {
+        self.app(app)?;
+        self.machine(id).filter(|machine| machine.app == app).ok_or_else(|| {
+            Refusal::not_found(format!("machine not found: app `{app}` has no machine `{id}`"))
+        })
+    }
+
+    /// The machines of an app, destroyed ones included, oldest first.
+    pub(crate) fn every_machine_of(&self, app: &str) -> Vec<Arc<Machine>> {
+        let mut machines = self.all_machines();
+        machines.retain(|machine| machine.app == app);
+        machines.sort_by_key(|machine| machine.snapshot().record.created_at);
+        machines
+    }
+
+    /// The machines of an app that are not destroyed, oldest first.
+    pub(crate) fn machines_of(&self, app: &str) -> Vec<Arc<Machine>> {
+        let mut machines = self.every_machine_of(app);
+        machines.retain(|machine| !machine.snapshot().record.is_gone());
+        machines
+    }
+
+    /// What is measured of each machine now.
+    pub(crate) fn gauges(&self) -> Vec<Gauge> {
+        let machines = self.all_machines();
+        machines.iter().filter_map(|machine| self.gauge(machine)).collect()
+    }
+
+    fn gauge(&self, machine: &Machine) -> Option<Gauge> {
+        let snapshot = machine.snapshot();
+        let record = &snapshot.record;
+        let total_bytes = record.memory_mb() << 20;
+        let pid = record.run.as_ref().and_then(|run| run.pid);
+        let instances = self.routes().of(&machine.app);
+        let concurrency = instances
+            .iter()
+            .filter(|instance| instance.machine == machine.id)
+            .map(|instance| instance.in_flight())
+            .sum();
+        (!record.is_gone()).then(|| Gauge {
+            app: machine.app.clone(),
+            machine: machine.id.clone(),
+            up: record.state == MachineState::Started,
+            memory_total_bytes: total_bytes,
+            memory_available_bytes: pid
+                .and_then(resident_bytes)
+                .map(|resident| total_bytes.saturating_sub(resident)),
+            exit_code: record.last_exit.map(|exit| exit.code),
+            exit_oom: record.last_exit.is_some_and(|exit| exit.oom_killed),
+            concurrency,
+        })
+    }
+
+    fn all_machines(&self) -> Vec<Arc<Machine>> {
+        let machines = self.machines.read().unwrap_or_else(PoisonError::into_inner);
+        machines.values().cloned().collect()
+    }
+
+    fn insert(&self, machine: Arc<Machine>) {
+        let mut machines = self.machines.write().unwrap_or_else(PoisonError::into_inner);
+        machines.insert(machine.id.clone(), machine);
+    }
+
+    fn remove(&self, gone: &[Arc<Machine>]) {
+        let mut machines = self.machines.write().unwrap_or_else(PoisonError::into_inner);
+        for machine in gone {
+            machines.remove(&machine.id);
+        }
+    }
+
+    /// What is stored of machines, without those that were destroyed long ago.
+    async fn stored_records(&self) -> Result<Vec<MachineRecord>, StoreError> {
+        let records: Vec<MachineRecord> = self.context.store.machines().await?;
+        let (mut gone, mut records): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(MachineRecord::is_gone);
+        gone.sort_by_key(|record| std::cmp::Reverse(record.updated_at));
+        for old in gone.iter().skip(DESTROYED_MAX) {
+            self.context.store.forget_machine(&old.id).await?;
+        }
+        records.extend(gone.into_iter().take(DESTROYED_MAX));
+        Ok(records)
+    }
+
+    /// Takes a stored machine up again, with its program if that still runs.
+    async fn resume(
+        &self,
+        record: MachineRecord,
+        survivors: &mut Survivors,
+    ) -> Result<(), StoreError> {
+        let events = self.context.store.events(&record.id).await?;
+        let files = MachineFiles::of(&self.context, &record.id);
+        files.remove_roots_except(record.run.as_ref().map(|run| run.start.as_str()));
+        let machine = Machine::new(Arc::clone(&self.context), record, events);
+        let mut inner = machine.inner.lock().await;
+        if let Some(run) = inner.record.run.clone() {
+            let mut record = inner.record.clone();
+            match survivors.claim(&run.start, run.identity()) {
+                Some((process, ended)) => {
+                    self.context.ports.keep(run.port);
+                    if let Some(stored) = &mut record.run {
+                        stored.pid = Some(process.identity.pid);
+                        stored.start_ticks = Some(process.identity.start_ticks);
+                    }
+                    if record.state == MachineState::Starting {
+                        // Killed between the start and its note.
+                        record.state = MachineState::Started;
+                    }
+                    machine.run(&mut inner, &record, &run, process, ended);
+                }
+                // It ended while nobody watched: the keeper settles that by its policy.
+                None if run.pid.is_some() => {
+                    inner.phase = Phase::Running;
+                    inner.exit = Some(Exit::UNKNOWN);
+                }
+                // It never was started.
+                None => record.run = None,
+            }
+            machine.note(&mut inner, record, Vec::new()).await;
+        }
+        drop(inner);
+        self.insert(machine);
+        Ok(())
+    }
+
+    pub(super) fn keep(&self, machine: Arc<Machine>) {
+        self.insert(Arc::clone(&machine));
+        self.tasks.spawn(keeper::keep(machine));
+    }
+}

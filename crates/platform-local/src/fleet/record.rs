@@ -1,0 +1,158 @@
+//! What is stored of an app and of a machine. It is all that is needed to carry on after a crash.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use machines_api::types::{
+    CheckStatus, ImageRef, Lease, Machine, MachineConfig, MachineEvent, MachineLease, MachineState,
+    Secret,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::supervisor::Identity;
+
+/// Events that stand in a machine's own description.
+const EVENTS_SHOWN: usize = 20;
+
+/// An app.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AppRecord {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) organization: String,
+    pub(crate) network: Option<String>,
+    pub(crate) created_at: Timestamp,
+    /// Grows with every change of a secret.
+    pub(crate) secrets_version: u64,
+    pub(crate) secrets: BTreeMap<String, Secret>,
+}
+
+/// What a machine is meant to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Goal {
+    Run,
+    Stop,
+    Destroy,
+}
+
+/// A machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MachineRecord {
+    pub(crate) id: String,
+    pub(crate) app: String,
+    pub(crate) name: String,
+    pub(crate) region: String,
+    /// The version; every update gives a new one.
+    pub(crate) instance_id: String,
+    pub(crate) config: MachineConfig,
+    pub(crate) image: ImageRef,
+    pub(crate) skip_secrets: bool,
+    pub(crate) state: MachineState,
+    pub(crate) goal: Goal,
+    pub(crate) cordoned: bool,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) lease: Option<Lease>,
+    /// Restarts since the program last ran for a while.
+    pub(crate) restart_count: u32,
+    pub(crate) last_exit: Option<LastExit>,
+    /// The program that runs, or is about to.
+    pub(crate) run: Option<RunRecord>,
+}
+
+/// How the last program ended, for the metrics.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct LastExit {
+    pub(crate) code: i32,
+    pub(crate) oom_killed: bool,
+}
+
+/// One start of a machine. It is stored before the program is started, and again when its id is
+/// known.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RunRecord {
+    pub(crate) start: String,
+    /// The machine's version that this runs.
+    pub(crate) instance_id: String,
+    pub(crate) image_digest: String,
+    pub(crate) port: u16,
+    pub(crate) pid: Option<i32>,
+    pub(crate) start_ticks: Option<u64>,
+    pub(crate) started_at: Timestamp,
+    pub(crate) stop_signal: String,
+    pub(crate) stop_timeout_ms: u64,
+    /// Somebody asked for a restart: another start shall take its place.
+    pub(crate) replace: bool,
+}
+
+impl RunRecord {
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        Some(Identity { pid: self.pid?, start_ticks: self.start_ticks? })
+    }
+}
+
+impl MachineRecord {
+    /// Whether the program that runs shall go: to stop, or to make room for another.
+    pub(crate) fn run_shall_leave(&self) -> bool {
+        self.goal != Goal::Run
+            || self
+                .run
+                .as_ref()
+                .is_some_and(|run| run.replace || run.instance_id != self.instance_id)
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state == MachineState::Destroyed
+    }
+
+    pub(crate) fn memory_mb(&self) -> u64 {
+        let size = self.config.guest.as_ref().map_or(0, |guest| guest.memory_mb);
+        // Fly's smallest machine, which is also what one gets who names no size.
+        if size == 0 { 256 } else { size }
+    }
+
+    /// An address of the shape that Fly's private network gives; nothing listens there.
+    pub(crate) fn private_ip(&self) -> String {
+        let piece = |from: usize| self.id.get(from..from + 4).unwrap_or("0");
+        format!("fdaa:0:1:a7b:{}:{}:{}:2", piece(0), piece(4), piece(8))
+    }
+
+    /// The lease, if it has not run out.
+    pub(crate) fn lease_at(&self, now: Timestamp) -> Option<&Lease> {
+        self.lease.as_ref().filter(|lease| lease.expires_at > now.as_second())
+    }
+
+    /// The machine as the API shows it.
+    pub(crate) fn view(
+        &self,
+        events: &[MachineEvent],
+        checks: &[CheckStatus],
+        lease_at: Option<Timestamp>,
+    ) -> Machine {
+        Machine {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            state: self.state,
+            region: self.region.clone(),
+            instance_id: self.instance_id.clone(),
+            version: Some(self.instance_id.clone()),
+            private_ip: self.private_ip(),
+            image_ref: self.image.clone(),
+            config: Some(self.config.clone()),
+            incomplete_config: None,
+            created_at: Some(self.created_at),
+            updated_at: Some(self.updated_at),
+            events: events.iter().take(EVENTS_SHOWN).cloned().collect(),
+            checks: checks.to_vec(),
+            nonce: None,
+            lease: lease_at.and_then(|now| self.lease_at(now)).map(|lease| MachineLease {
+                owner: lease.owner.clone(),
+                expires_at: lease.expires_at,
+                description: lease.description.clone(),
+            }),
+            host_status: Some("ok".to_owned()),
+            cordoned: Some(self.cordoned),
+        }
+    }
+}

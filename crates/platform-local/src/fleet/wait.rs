@@ -1,0 +1,96 @@
+//! Waits until a machine is in a state, for a version of it if one is named.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use machines_api::types::{MachineState, WaitReply, WaitState};
+
+use super::{
+    machine::{Machine, Snapshot},
+    record::MachineRecord,
+};
+use crate::error::Refusal;
+
+/// What is waited for.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    pub(crate) states: Vec<WaitState>,
+    /// The version that must reach the state; the newest one, if none is named.
+    pub(crate) instance_id: Option<String>,
+    pub(crate) timeout: Duration,
+}
+
+impl Machine {
+    /// Waits; a machine that does not get there in time is refused with 408.
+    pub(crate) async fn wait(&self, awaited: &Awaited) -> Result<WaitReply, Refusal> {
+        let mut snapshots = self.subscribe();
+        let reached = async {
+            loop {
+                let snapshot = std::sync::Arc::clone(&snapshots.borrow_and_update());
+                if let Some(state) = awaited.reached(&snapshot.record) {
+                    return reply(&snapshot, state);
+                }
+                if snapshots.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let outcome = tokio::time::timeout(awaited.timeout, reached).await;
+        outcome.map_err(|_elapsed| {
+            let states: Vec<_> = awaited.states.iter().map(|state| state.as_str()).collect();
+            Refusal::new(
+                StatusCode::REQUEST_TIMEOUT,
+                format!(
+                    "deadline_exceeded: machine failed to reach desired state, {}, currently {}",
+                    states.join(" or "),
+                    self.snapshot().record.state
+                ),
+            )
+        })
+    }
+}
+
+impl Awaited {
+    /// The state that was reached, if it is one of those awaited.
+    fn reached(&self, record: &MachineRecord) -> Option<MachineState> {
+        let wanted = self.instance_id.as_ref().unwrap_or(&record.instance_id);
+        if *wanted != record.instance_id {
+            // An older version: it is over when its program is gone.
+            let runs = record.run.as_ref().is_some_and(|run| run.instance_id == *wanted);
+            let over = self.states.iter().any(|state| {
+                matches!(state, WaitState::Stopped | WaitState::Destroyed | WaitState::Settled)
+            });
+            return (over && !runs).then_some(MachineState::Replaced);
+        }
+        let state = record.state;
+        self.states.iter().any(|awaited| is(*awaited, state)).then_some(state)
+    }
+}
+
+fn is(awaited: WaitState, state: MachineState) -> bool {
+    match awaited {
+        WaitState::Started => state == MachineState::Started,
+        WaitState::Stopped => state == MachineState::Stopped,
+        WaitState::Suspended => state == MachineState::Suspended,
+        WaitState::Destroyed => state == MachineState::Destroyed,
+        WaitState::Failed => state == MachineState::Failed,
+        WaitState::Settled => matches!(
+            state,
+            MachineState::Created
+                | MachineState::Started
+                | MachineState::Stopped
+                | MachineState::Suspended
+                | MachineState::Failed
+                | MachineState::Destroyed
+        ),
+    }
+}
+
+fn reply(snapshot: &Snapshot, state: MachineState) -> WaitReply {
+    WaitReply {
+        ok: true,
+        state,
+        version: snapshot.record.instance_id.clone(),
+        event_id: snapshot.events.first().map(|event| event.id.clone()).unwrap_or_default(),
+    }
+}

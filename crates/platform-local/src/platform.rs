@@ -1,0 +1,187 @@
+//! Starts a platform and stops it: takes hold of the state directory, listens, brings the fleet
+//! back to life, serves.
+
+use std::{
+    fs::{self, File},
+    future::IntoFuture as _,
+    io::{self, Read as _, Seek as _, Write as _},
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::Duration,
+};
+
+use oci_image::layout::Layout;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api,
+    error::StartError,
+    fleet::{Context, Fleet},
+    identity,
+    metrics::Metrics,
+    proxy::{Faults, Proxy, Routes},
+    settings::Settings,
+    store::Store,
+    supervisor::PortPool,
+};
+
+/// So long requests to the API may finish when the platform stops; waits are broken off.
+const API_FINISH_MAX: Duration = Duration::from_secs(5);
+
+/// A platform that serves. Dropped without [`Platform::stop`], it serves until its runtime ends.
+#[derive(Debug)]
+pub struct Platform {
+    fleet: Fleet,
+    proxy: Proxy,
+    api: JoinHandle<io::Result<()>>,
+    api_stop: CancellationToken,
+    api_address: SocketAddr,
+    proxy_address: SocketAddr,
+    /// Held until the platform has ended.
+    _lock: File,
+}
+
+impl Platform {
+    /// Starts a platform. Machines that an earlier one left running are taken over; those that
+    /// ended meanwhile follow their restart policy.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        if settings.token.trim().is_empty() {
+            return Err(StartError::EmptyToken);
+        }
+        let state = settings.state_dir.clone();
+        let lock = hold(&state)?;
+        let store = Store::open(&state.join("platform.sqlite")).await?;
+        let (api_listener, api_address) =
+            listen(&store, "API", "api_port", settings.api_listen).await?;
+        let (proxy_listener, proxy_address) =
+            listen(&store, "proxy", "proxy_port", settings.proxy_listen).await?;
+        let platform_id = identify(&store).await?;
+        let context = Context {
+            images: Layout::open(state.join("images"))?,
+            store,
+            routes: Routes::new(),
+            metrics: Metrics::default(),
+            faults: Faults::default(),
+            ports: PortPool::new(),
+            platform_id,
+            proxy_port: proxy_address.port(),
+            stop: CancellationToken::new(),
+            apps: std::sync::RwLock::default(),
+            settings,
+        };
+        let fleet = Fleet::open(context).await?;
+        let proxy = Proxy::serve(proxy_listener, fleet.clone(), proxy_address.port());
+        let api_stop = CancellationToken::new();
+        let api = axum::serve(api_listener, api::router(fleet.clone()))
+            .with_graceful_shutdown(api_stop.clone().cancelled_owned())
+            .into_future();
+        let api = tokio::spawn(api);
+        tracing::info!(%api_address, %proxy_address, "the platform serves");
+        Ok(Self { fleet, proxy, api, api_stop, api_address, proxy_address, _lock: lock })
+    }
+
+    /// Where the Machines API, the registry and the metrics are served.
+    pub fn api_address(&self) -> SocketAddr {
+        self.api_address
+    }
+
+    /// Where the apps are served.
+    pub fn proxy_address(&self) -> SocketAddr {
+        self.proxy_address
+    }
+
+    /// Ends the platform: requests that are there finish first. The machines run on, to be taken
+    /// over at the next start, unless `stop_machines` says to stop them.
+    pub async fn stop(self, stop_machines: bool) {
+        self.api_stop.cancel();
+        let mut api = self.api;
+        if tokio::time::timeout(API_FINISH_MAX, &mut api).await.is_err() {
+            api.abort();
+        }
+        self.proxy.stop().await;
+        if stop_machines {
+            self.fleet.stop_machines().await;
+        }
+        self.fleet.close().await;
+    }
+}
+
+/// The id of the state directory, which is made with it.
+async fn identify(store: &Store) -> Result<String, StartError> {
+    if let Some(id) = store.meta("platform_id").await? {
+        return Ok(id);
+    }
+    let id = identity::version();
+    store.set_meta("platform_id", &id).await?;
+    Ok(id)
+}
+
+/// Takes hold of the state directory for this process alone.
+fn hold(state: &Path) -> Result<File, StartError> {
+    let failed = |operation| {
+        let path = state.to_owned();
+        move |source| StartError::StateDirectory { operation, path, source }
+    };
+    fs::create_dir_all(state).map_err(failed("create"))?;
+    // It holds secrets.
+    fs::set_permissions(state, fs::Permissions::from_mode(0o700)).map_err(failed("protect"))?;
+    let path = state.join("platform.lock");
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(failed("write to"))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            if file.read_to_string(&mut holder).is_err() {
+                holder.clear();
+            }
+            let holder = holder.trim();
+            let holder =
+                if holder.is_empty() { String::new() } else { format!(" (process {holder})") };
+            return Err(StartError::Held { path: state.to_owned(), holder });
+        }
+        Err(fs::TryLockError::Error(error)) => return Err(failed("lock")(error)),
+    }
+    file.set_len(0).map_err(failed("write to"))?;
+    file.rewind().map_err(failed("write to"))?;
+    writeln!(file, "{}", std::process::id()).map_err(failed("write to"))?;
+    Ok(file)
+}
+
+/// Listens. With port 0 the port of the last run is tried first: machines that still run know it.
+async fn listen(
+    store: &Store,
+    purpose: &'static str,
+    key: &str,
+    wanted: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let last = store.meta(key).await?.and_then(|port| port.parse().ok());
+    let mut bound = None;
+    if let Some(port) = last.filter(|_| wanted.port() == 0) {
+        bound = TcpListener::bind(SocketAddr::new(wanted.ip(), port)).await.ok();
+    }
+    let listener = match bound {
+        Some(listener) => listener,
+        None => TcpListener::bind(wanted).await.map_err(|source| {
+            if source.kind() == io::ErrorKind::AddrInUse {
+                StartError::PortTaken { purpose, address: wanted }
+            } else {
+                StartError::Listen { purpose, address: wanted, source }
+            }
+        })?,
+    };
+    let address = listener.local_addr().map_err(|source| StartError::Listen {
+        purpose,
+        address: wanted,
+        source,
+    })?;
+    store.set_meta(key, &address.port().to_string()).await?;
+    Ok((listener, address))
+}

@@ -1,0 +1,49 @@
+//! What a platform is started with. Nothing is read from the environment here.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+/// How to run a platform. [`Settings::new`] gives the values that people usually want.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where everything is kept that must survive: machines, images, volumes, logs.
+    pub state_dir: PathBuf,
+    /// Address of the Machines API, the image registry and the metrics. Port 0 takes the port of
+    /// the last run, or a free one.
+    pub api_listen: SocketAddr,
+    /// Address of the reverse proxy; port 0 as above.
+    pub proxy_listen: SocketAddr,
+    /// The token that API clients must send.
+    pub token: String,
+    /// Whether `/admin/faults` is served, by which answers of machines can be broken on purpose.
+    pub allow_faults: bool,
+    /// Seconds without a request after which a machine with `autostop` is stopped.
+    pub idle_stop_secs: u64,
+    /// Milliseconds between two looks for idle machines; each look stops at most one per app.
+    pub idle_look_ms: u64,
+    /// Milliseconds for which a request waits for a machine to become ready.
+    pub hold_ms: u64,
+    /// The region that all machines are in.
+    pub region: String,
+}
+
+impl Settings {
+    /// A platform on free ports of the loopback interface.
+    pub fn new(state_dir: impl Into<PathBuf>, token: impl Into<String>) -> Self {
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            state_dir: state_dir.into(),
+            api_listen: loopback,
+            proxy_listen: loopback,
+            token: token.into(),
+            allow_faults: false,
+            idle_stop_secs: 300,
+            idle_look_ms: 10_000,
+            // Fly publishes no limit; a browser's user waits no longer than this.
+            hold_ms: 30_000,
+            region: "local".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Keeps what the platform has accepted: one SQLite file, write-ahead log, synchronous FULL.
+//!
+//! When a method that writes has returned, the write survives a crash of the platform and of the
+//! computer. What the documents mean is not known here.
+
+mod schema;
+
+use std::{path::Path, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{
+    Row as _, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+/// A store that is busy for so long is on a broken disk.
+const BUSY_MAX: Duration = Duration::from_secs(30);
+
+/// Events of a machine that are kept; the API shows at most 50.
+pub(crate) const EVENTS_MAX: u32 = 100;
+
+/// Versions of a machine that are kept, so that a machine updated for years stays small.
+const VERSIONS_MAX: u32 = 200;
+
+/// Why something could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(
+        "cannot {operation} the platform's store: {source}\nhint: check that the disk is not full \
+         and that the state directory may be written"
+    )]
+    Database { operation: &'static str, source: sqlx::Error },
+    #[error(
+        "the platform's store holds {table} that cannot be read: {source}\nhint: was the state directory made by another version? choose another one"
+    )]
+    Document { table: &'static str, source: serde_json::Error },
+    #[error(
+        "the state directory was made by a newer platform (store version {found}, this one knows \
+         {known})\nhint: use the newer program, or choose another state directory"
+    )]
+    Newer { found: i64, known: i64 },
+}
+
+/// The store, opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pool: SqlitePool,
+}
+
+/// All that one change of a machine writes, in one transaction.
+#[derive(Debug)]
+pub(crate) struct MachineWrite<'a, R, E, V> {
+    pub(crate) id: &'a str,
+    pub(crate) app: &'a str,
+    pub(crate) record: &'a R,
+    /// New events, oldest first.
+    pub(crate) events: &'a [E],
+    /// A new version and what it is.
+    pub(crate) version: Option<(&'a str, &'a V)>,
+}
+
+impl Store {
+    /// Opens the store, and makes it if it is not there.
+    pub(crate) async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_MAX);
+        // One connection: writes are in one order, and a read sees every write before it.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(BUSY_MAX)
+            .connect_with(options)
+            .await
+            .map_err(database("open"))?;
+        let store = Self { pool };
+        store.prepare().await?;
+        Ok(store)
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub(crate) async fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        sqlx::query_scalar("SELECT value FROM meta WHERE key = ?")
+            .bind(key)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(database("read"))
+    }
+
+    pub(crate) async fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+            .bind(key)
+            .bind(value)
+            .execute(&self.pool)
+            .await
+            .map_err(database("write"))?;
+        Ok(())
+    }
+
+    pub(crate) async fn save_app(
+        &self,
+        name: &str,
+        app: &impl Serialize,
+    ) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO apps (name, document) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET document = excluded.document")
+            .bind(name)
+            .bind(to_json("apps", app)?)
+            .execute(&self.pool)
+            .await
+            .map_err(database("write"))?;
+        Ok(())
+    }
+
+    pub(crate) async fn delete_app(&self, name: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM apps WHERE name = ?")
+            .bind(name)
+            .execute(&self.pool)
+            .await
+            .map_err(database("write"))?;
+        Ok(())
+    }
+
+    pub(crate) async fn apps<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
+        let documents: Vec<String> = sqlx::query_scalar("SELECT document FROM apps ORDER BY name")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(database("read"))?;
+        documents.iter().map(|document| from_json("apps", document)).collect()
+    }
+
+    pub(crate) async fn save_machine<R: Serialize, E: Serialize, V: Serialize>(
+        &self,
+        write: &MachineWrite<'_, R, E, V>,
+    ) -> Result<(), StoreError> {
+        let failed = || database("write");
+        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        sqlx::query("INSERT INTO machines (id, app, document) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document")
+            .bind(write.id)
+            .bind(write.app)
+            .bind(to_json("machines", write.record)?)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed())?;
+        for event in write.events {
+            sqlx::query("INSERT INTO events (machine, document) VALUES (?, ?)")
+                .bind(write.id)
+                .bind(to_json("events", event)?)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed())?;
+        }
+        if !write.events.is_empty() {
+            sqlx::query("DELETE FROM events WHERE machine = ?1 AND sequence NOT IN (SELECT sequence FROM events WHERE machine = ?1 ORDER BY sequence DESC LIMIT ?2)")
+                .bind(write.id)
+                .bind(EVENTS_MAX)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed())?;
+        }
+        if let Some((version, document)) = write.version {
+            sqlx::query("INSERT INTO versions (machine, version, document) VALUES (?, ?, ?)")
+                .bind(write.id)
+                .bind(version)
+                .bind(to_json("versions", document)?)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed())?;
+            sqlx::query("DELETE FROM versions WHERE machine = ?1 AND sequence NOT IN (SELECT sequence FROM versions WHERE machine = ?1 ORDER BY sequence DESC LIMIT ?2)")
+                .bind(write.id)
+                .bind(VERSIONS_MAX)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed())?;
+        }
+        transaction.commit().await.map_err(failed())
+    }
+
+    /// Removes all that is known of a machine.
+    pub(crate) async fn forget_machine(&self, id: &str) -> Result<(), StoreError> {
+        let failed = || database("write");
+        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        for statement in [
+            "DELETE FROM machines WHERE id = ?",
+            "DELETE FROM events WHERE machine = ?",
+            "DELETE FROM versions WHERE machine = ?",
+        ] {
+            sqlx::query(statement).bind(id).execute(&mut *transaction).await.map_err(failed())?;
+        }
+        transaction.commit().await.map_err(failed())
+    }
+
+    pub(crate) async fn machines<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
+        let documents: Vec<String> =
+            sqlx::query_scalar("SELECT document FROM machines ORDER BY id")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(database("read"))?;
+        documents.iter().map(|document| from_json("machines", document)).collect()
+    }
+
+    /// The events of a machine, newest first.
+    pub(crate) async fn events<T: DeserializeOwned>(
+        &self,
+        machine: &str,
+    ) -> Result<Vec<T>, StoreError> {
+        let documents: Vec<String> = sqlx::query_scalar(
+            "SELECT document FROM events WHERE machine = ? ORDER BY sequence DESC LIMIT ?",
+        )
+        .bind(machine)
+        .bind(EVENTS_MAX)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(database("read"))?;
+        documents.iter().map(|document| from_json("events", document)).collect()
+    }
+
+    /// The versions of a machine, newest first.
+    pub(crate) async fn versions<T: DeserializeOwned>(
+        &self,
+        machine: &str,
+    ) -> Result<Vec<(String, T)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT version, document FROM versions WHERE machine = ? ORDER BY sequence DESC",
+        )
+        .bind(machine)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(database("read"))?;
+        rows.iter()
+            .map(|row| {
+                let version = row.try_get("version").map_err(database("read"))?;
+                let document: String = row.try_get("document").map_err(database("read"))?;
+                Ok((version, from_json("versions", &document)?))
+            })
+            .collect()
+    }
+
+    pub(crate) async fn set_tag(
+        &self,
+        repository: &str,
+        tag: &str,
+        digest: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO tags (repository, tag, digest) VALUES (?, ?, ?) ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest")
+            .bind(repository)
+            .bind(tag)
+            .bind(digest)
+            .execute(&self.pool)
+            .await
+            .map_err(database("write"))?;
+        Ok(())
+    }
+
+    pub(crate) async fn tag(
+        &self,
+        repository: &str,
+        tag: &str,
+    ) -> Result<Option<String>, StoreError> {
+        sqlx::query_scalar("SELECT digest FROM tags WHERE repository = ? AND tag = ?")
+            .bind(repository)
+            .bind(tag)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(database("read"))
+    }
+
+    async fn prepare(&self) -> Result<(), StoreError> {
+        let found: i64 = sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(database("read"))?;
+        if found > schema::VERSION {
+            return Err(StoreError::Newer { found, known: schema::VERSION });
+        }
+        for statement in schema::STATEMENTS {
+            sqlx::query(statement).execute(&self.pool).await.map_err(database("prepare"))?;
+        }
+        sqlx::query("PRAGMA user_version = 1")
+            .execute(&self.pool)
+            .await
+            .map_err(database("prepare"))?;
+        Ok(())
+    }
+}
+
+fn database(operation: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |source| StoreError::Database { operation, source }
+}
+
+fn to_json(table: &'static str, document: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(document).map_err(|source| StoreError::Document { table, source })
+}
+
+fn from_json<T: DeserializeOwned>(table: &'static str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|source| StoreError::Document { table, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_saved_is_there_after_opening_again() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("store.sqlite");
+        let store = Store::open(&path).await.expect("opened");
+        let write = MachineWrite {
+            id: "m1",
+            app: "a",
+            record: &"first",
+            events: &["older", "newer"],
+            version: Some(("v1", &"config")),
+        };
+        store.save_machine(&write).await.expect("saved");
+        store.close().await;
+        let store = Store::open(&path).await.expect("opened again");
+        assert_eq!(store.machines::<String>().await.expect("read"), ["first"]);
+        assert_eq!(store.events::<String>("m1").await.expect("read"), ["newer", "older"]);
+        let versions = store.versions::<String>("m1").await.expect("read");
+        assert_eq!(versions, [("v1".to_owned(), "config".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn old_events_go_when_there_are_too_many() {
+        let directory = tempfile::tempdir().expect("directory");
+        let store = Store::open(&directory.path().join("store.sqlite")).await.expect("opened");
+        let events: Vec<u32> = (0..EVENTS_MAX + 10).collect();
+        let write = MachineWrite::<_, _, ()> {
+            id: "m1",
+            app: "a",
+            record: &"r",
+            events: &events,
+            version: None,
+        };
+        store.save_machine(&write).await.expect("saved");
+        let kept = store.events::<u32>("m1").await.expect("read");
+        assert_eq!(kept.len(), EVENTS_MAX as usize);
+        assert_eq!(kept.first(), Some(&(EVENTS_MAX + 9)));
+    }
+}

@@ -1,0 +1,209 @@
+//! One program while it runs, whether it was started now or by an earlier platform.
+//!
+//! The program leads a process group of its own: an interrupt at the terminal does not reach it.
+
+use std::{
+    collections::BTreeMap,
+    fs::OpenOptions,
+    io,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt as _},
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
+
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use super::process_files;
+use crate::clock;
+
+/// Where a program is looked for that is named without a directory.
+const PATH_INSIDE: [&str; 5] = ["usr/local/bin", "usr/bin", "bin", "usr/sbin", "sbin"];
+
+/// How often a start is tried again while the binary still counts as being written: a file that
+/// was open for writing while any other thread started a program cannot be run for a moment.
+const BUSY_TRIES: u32 = 100;
+
+/// What to start.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    pub(crate) root: PathBuf,
+    /// The directory to run in, as the image names it.
+    pub(crate) working_directory: String,
+    pub(crate) command: Vec<String>,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) log: PathBuf,
+}
+
+/// Why a program did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpawnError {
+    #[error("the image names no program to run\nhint: give it an entrypoint")]
+    NoCommand,
+    #[error("the image holds no program `{program}`\nhint: check its entrypoint")]
+    NoProgram { program: String },
+    #[error(
+        "cannot start `{program}`: {source}\nhint: it must be a static Linux binary for this computer"
+    )]
+    Start { program: String, source: io::Error },
+    #[error("cannot write the log `{path}`: {source}")]
+    Log { path: PathBuf, source: io::Error },
+}
+
+/// A process for ever, although ids are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) pid: i32,
+    pub(crate) start_ticks: u64,
+}
+
+/// How a program ended. Both are unknown if it was not this platform that started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exit {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+}
+
+impl Exit {
+    pub(crate) const UNKNOWN: Self = Self { code: None, signal: None };
+
+    /// The code as a shell would give it: 128 + the signal after a signal, -1 if it is unknown.
+    pub(crate) fn shell_code(self) -> i32 {
+        self.code.or_else(|| self.signal.map(|signal| 128 + signal)).unwrap_or(-1)
+    }
+}
+
+/// A running program. Dropping it leaves the program running.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    pub(crate) identity: Identity,
+    handle: Arc<OwnedFd>,
+}
+
+impl Process {
+    /// Starts the program; the future ends when the program does.
+    pub(crate) async fn start(
+        launch: &Launch,
+    ) -> Result<(Self, impl Future<Output = Exit> + Send + 'static), SpawnError> {
+        let program = find_program(launch)?;
+        let failed = |source| SpawnError::Start { program: program.display().to_string(), source };
+        let mut tries = 0;
+        let mut child = loop {
+            match command(&program, launch)?.spawn() {
+                Ok(child) => break child,
+                Err(error)
+                    if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
+                {
+                    tries += 1;
+                    clock::pause(Duration::from_millis(20)).await;
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        };
+        // Not waited for yet, the child keeps its id even if it has ended already.
+        let gone = || failed(io::Error::other("it ended before it could be watched"));
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(gone)?;
+        let handle = open(pid).map_err(failed)?;
+        let start_ticks = process_files::start_ticks(pid).unwrap_or_default();
+        let ended = async move {
+            match child.wait().await {
+                Ok(status) => Exit { code: status.code(), signal: status.signal() },
+                Err(error) => {
+                    tracing::error!(%error, pid, "cannot learn how a program ended");
+                    Exit::UNKNOWN
+                }
+            }
+        };
+        Ok((Self { identity: Identity { pid, start_ticks }, handle: Arc::new(handle) }, ended))
+    }
+
+    /// Takes over a program that an earlier platform started, if it still runs.
+    pub(super) fn adopt(
+        identity: Identity,
+    ) -> Option<(Self, impl Future<Output = Exit> + Send + 'static)> {
+        // The handle first: when the start time still fits after that, the handle is the right one.
+        let handle = Arc::new(open(identity.pid).ok()?);
+        if process_files::start_ticks(identity.pid) != Some(identity.start_ticks) {
+            return None;
+        }
+        let watched = Arc::clone(&handle);
+        let ended = async move {
+            if let Err(error) = wait_for_end(watched).await {
+                tracing::error!(%error, "cannot watch an adopted program");
+            }
+            Exit::UNKNOWN
+        };
+        Some((Self { identity, handle }, ended))
+    }
+
+    /// Sends a signal; a program that has ended meanwhile is no error.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Err(error) = pidfd_send_signal(&self.handle, signal) {
+            tracing::debug!(%error, pid = self.identity.pid, "a signal found no program");
+        }
+    }
+
+    /// Kills the program and all that it started.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+        let alive =
+            process_files::start_ticks(self.identity.pid) == Some(self.identity.start_ticks);
+        if let Some(group) = Pid::from_raw(self.identity.pid).filter(|_| alive)
+            && let Err(error) = kill_process_group(group, Signal::KILL)
+        {
+            tracing::debug!(%error, pid = self.identity.pid, "no process group to kill");
+        }
+    }
+}
+
+/// A process handle becomes readable when the process ends.
+#[expect(deprecated, reason = "its successor is unsafe; an owned handle is sound in either")]
+async fn wait_for_end(handle: Arc<OwnedFd>) -> io::Result<()> {
+    let watched = AsyncFd::with_interest(handle, Interest::READABLE)?;
+    watched.readable().await?.retain_ready();
+    Ok(())
+}
+
+fn open(pid: i32) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("no process has this id"))?;
+    Ok(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
+}
+
+fn command(program: &Path, launch: &Launch) -> Result<tokio::process::Command, SpawnError> {
+    let failed = |source| SpawnError::Log { path: launch.log.clone(), source };
+    // A file and no pipe: the program goes on writing when this platform has ended.
+    let log = OpenOptions::new().create(true).append(true).open(&launch.log).map_err(failed)?;
+    let errors = log.try_clone().map_err(failed)?;
+    let directory = launch.root.join(launch.working_directory.trim_start_matches('/'));
+    let mut command = tokio::process::Command::new(program);
+    command
+        .args(launch.command.iter().skip(1))
+        .current_dir(directory)
+        .env_clear()
+        .envs(&launch.environment)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        .process_group(0)
+        .kill_on_drop(false);
+    Ok(command)
+}
+
+/// The program's file below the root, resolved as the image means it.
+fn find_program(launch: &Launch) -> Result<PathBuf, SpawnError> {
+    let name = launch.command.first().ok_or(SpawnError::NoCommand)?;
+    let candidates: Vec<PathBuf> = if let Some(inside) = name.strip_prefix('/') {
+        vec![launch.root.join(inside)]
+    } else if name.contains('/') {
+        let directory = launch.root.join(launch.working_directory.trim_start_matches('/'));
+        vec![directory.join(name)]
+    } else {
+        PATH_INSIDE.iter().map(|directory| launch.root.join(directory).join(name)).collect()
+    };
+    candidates
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| SpawnError::NoProgram { program: name.clone() })
+}

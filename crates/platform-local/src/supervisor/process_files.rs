@@ -1,0 +1,70 @@
+//! Reads what the kernel says of a process under `/proc`. A process that is gone gives nothing.
+
+use std::{fs, path::PathBuf};
+
+/// When the process was started, in clock ticks since the computer was: together with its id this
+/// names a process for ever, although ids are used again. Nothing if it is dead or a zombie.
+pub(super) fn start_ticks(pid: i32) -> Option<u64> {
+    parse_start_ticks(&fs::read_to_string(file_of(pid, "stat")).ok()?)
+}
+
+/// The value of a variable in the environment that the process was started with.
+pub(super) fn environment_value(pid: i32, name: &str) -> Option<String> {
+    let bytes = fs::read(file_of(pid, "environ")).ok()?;
+    let prefix = format!("{name}=");
+    bytes
+        .split(|byte| *byte == 0)
+        .filter_map(|entry| std::str::from_utf8(entry).ok())
+        .find_map(|entry| entry.strip_prefix(&prefix).map(str::to_owned))
+}
+
+/// All processes that there are.
+pub(super) fn all() -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Bytes of memory that the process holds.
+pub(crate) fn resident_bytes(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(file_of(pid, "status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+fn file_of(pid: i32, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{name}"))
+}
+
+fn parse_start_ticks(stat: &str) -> Option<u64> {
+    // The program's name stands in parentheses and may itself hold spaces and parentheses.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    // The state is field 3 and the start time field 22 of proc(5).
+    fields.nth(18)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_a_start_time_and_memory() {
+        let own = i32::try_from(std::process::id()).expect("small");
+        assert!(start_ticks(own).is_some());
+        assert!(resident_bytes(own).expect("memory") > 100_000);
+        assert!(all().contains(&own));
+    }
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_is_read_and_a_zombie_is_dead() {
+        let numbers = (4..30).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
+        assert_eq!(parse_start_ticks(&format!("7 (a) b (c)) S {numbers}")), Some(22));
+        assert_eq!(parse_start_ticks(&format!("7 (a) Z {numbers}")), None);
+    }
+}

@@ -1,0 +1,259 @@
+//! What the tests share: an image of the echo machine, a platform, a client, and load.
+
+#![expect(dead_code, reason = "each test binary uses a part of it")]
+#![expect(unreachable_pub, reason = "a module of several test binaries")]
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use machines_api::types::{CreateMachine, Machine, MachineConfig};
+use oci_image::{
+    ImageDigest,
+    build::{ImageSpec, build},
+    layout::Layout,
+    registry,
+};
+use platform_local::{Platform, Settings};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub mod load;
+
+pub const TOKEN: &str = "test-token";
+
+/// Busy computers are slow; a condition that holds earlier ends the wait.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A platform in this process, with the echo machine pushed as image.
+pub struct World {
+    pub state: TempDir,
+    pub platform: Option<Platform>,
+    pub api: Api,
+    pub image: ImageDigest,
+}
+
+/// The two addresses of a platform, and how to speak to them.
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub api: SocketAddr,
+    pub proxy: SocketAddr,
+    http: reqwest::Client,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(|_settings| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let state = tempfile::tempdir().expect("a directory");
+        let mut settings = Settings::new(state.path(), TOKEN);
+        settings.allow_faults = true;
+        change(&mut settings);
+        let platform = Platform::start(settings).await.expect("a platform");
+        let api = Api::new(platform.api_address(), platform.proxy_address());
+        let image = api.push_image(&[]).await;
+        Self { state, platform: Some(platform), api, image }
+    }
+
+    /// Ends the platform and starts it again on the same state, as an upgrade would.
+    pub async fn restart_platform(&mut self) {
+        self.platform.take().expect("a platform").stop(false).await;
+        let settings = Settings::new(self.state.path(), TOKEN);
+        let platform = Platform::start(settings).await.expect("a platform");
+        self.api = Api::new(platform.api_address(), platform.proxy_address());
+        self.platform = Some(platform);
+    }
+
+    pub async fn end(mut self) {
+        self.platform.take().expect("a platform").stop(true).await;
+    }
+
+    /// A config with one service, one health check and these variables.
+    pub fn config(&self, env: &[(&str, &str)]) -> MachineConfig {
+        config(&self.image, env)
+    }
+
+    /// An app with so many machines of version `one`, all of them ready.
+    pub async fn app(&self, name: &str, machines: usize) -> Vec<String> {
+        self.api.create_app(name).await;
+        let mut ids = Vec::new();
+        for _ in 0..machines {
+            ids.push(self.api.create(name, self.config(&[("VERSION", "one")])).await.id);
+        }
+        for id in &ids {
+            self.api.ready(name, id).await;
+        }
+        ids
+    }
+}
+
+pub fn config(image: &ImageDigest, env: &[(&str, &str)]) -> MachineConfig {
+    let env: BTreeMap<_, _> = env.iter().copied().collect();
+    let text = json!({
+        "image": format!("127.0.0.1/echo@{image}"),
+        "env": env,
+        "guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256},
+        "stop_config": {"timeout": "5s", "signal": "SIGTERM"},
+        "services": [{
+            "protocol": "tcp", "internal_port": 8080, "autostart": true,
+            "ports": [{"port": 80, "handlers": ["http"]}],
+            "checks": [{"type": "http", "path": "/health", "interval": "1s", "timeout": "5s",
+                        "grace_period": "30s"}]
+        }]
+    });
+    serde_json::from_value(text).expect("a config")
+}
+
+impl Api {
+    pub fn new(api: SocketAddr, proxy: SocketAddr) -> Self {
+        let http =
+            reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
+        Self { api, proxy, http }
+    }
+
+    /// Packs the echo machine, with these variables in the image itself, and pushes it.
+    pub async fn push_image(&self, env: &[(&str, &str)]) -> ImageDigest {
+        let directory = tempfile::tempdir().expect("a directory");
+        let layout = Layout::open(directory.path()).expect("a layout");
+        let spec = ImageSpec {
+            binary: example("echo_machine"),
+            entrypoint: "/app".to_owned(),
+            files: Vec::new(),
+            env: env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+            labels: BTreeMap::new(),
+            working_dir: "/".to_owned(),
+            user: None,
+            exposed_port: Some(8080),
+        };
+        let digest = build(&spec, &layout).expect("an image");
+        let base = format!("http://{}", self.api);
+        registry::push(&layout, &digest, &base, "echo", Some(TOKEN)).await.expect("pushed");
+        digest
+    }
+
+    /// A call to the API; gives its status and its body (null if it is no JSON).
+    pub async fn call(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        self.call_as(method, path, body, None).await
+    }
+
+    /// The same under a lease.
+    pub async fn call_as(
+        &self,
+        method: Method,
+        path: &str,
+        body: Value,
+        nonce: Option<&str>,
+    ) -> (StatusCode, Value) {
+        let mut request =
+            self.http.request(method, format!("http://{}{path}", self.api)).bearer_auth(TOKEN);
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        if let Some(nonce) = nonce {
+            request = request.header("fly-machine-lease-nonce", nonce);
+        }
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status();
+        let bytes = answer.bytes().await.expect("a body");
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// A call that must succeed.
+    pub async fn done(&self, method: Method, path: &str, body: Value) -> Value {
+        let (status, answer) = self.call(method.clone(), path, body).await;
+        assert!(status.is_success(), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    pub async fn post(&self, path: &str) -> Value {
+        self.done(Method::POST, path, Value::Null).await
+    }
+
+    pub async fn create_app(&self, name: &str) {
+        let body = json!({"name": name, "org_slug": "personal"});
+        self.done(Method::POST, "/v1/apps", body).await;
+    }
+
+    pub async fn create(&self, app: &str, config: MachineConfig) -> Machine {
+        let body = CreateMachine { config, ..CreateMachine::default() };
+        let body = serde_json::to_value(body).expect("a body");
+        let made = self.done(Method::POST, &format!("/v1/apps/{app}/machines"), body).await;
+        serde_json::from_value(made).expect("a machine")
+    }
+
+    pub async fn update(&self, app: &str, id: &str, config: &MachineConfig) -> Machine {
+        let path = format!("/v1/apps/{app}/machines/{id}");
+        let made = self.done(Method::POST, &path, json!({"config": config})).await;
+        serde_json::from_value(made).expect("a machine")
+    }
+
+    pub async fn machine(&self, app: &str, id: &str) -> Machine {
+        let path = format!("/v1/apps/{app}/machines/{id}");
+        let read = self.done(Method::GET, &path, Value::Null).await;
+        serde_json::from_value(read).expect("a machine")
+    }
+
+    pub async fn wait(&self, app: &str, id: &str, state: &str) {
+        let path = format!("/v1/apps/{app}/machines/{id}/wait?state={state}&timeout=60");
+        self.done(Method::GET, &path, Value::Null).await;
+    }
+
+    /// Waits until the machine is started and every check passes.
+    pub async fn ready(&self, app: &str, id: &str) {
+        self.wait(app, id, "started").await;
+        until("the checks pass", || async {
+            let machine = self.machine(app, id).await;
+            let passing = machines_api::types::CheckHealth::Passing;
+            machine.checks.iter().all(|check| check.status == passing)
+        })
+        .await;
+    }
+
+    /// A request to an app through the proxy.
+    pub fn request(&self, method: Method, app: &str, path: &str) -> reqwest::RequestBuilder {
+        self.http
+            .request(method, format!("http://{}{path}", self.proxy))
+            .header("host", format!("{app}.localhost"))
+    }
+
+    /// What an app answers to a GET through the proxy.
+    pub async fn get(&self, app: &str, path: &str) -> (StatusCode, String) {
+        let answer = self.request(Method::GET, app, path).send().await.expect("an answer");
+        (answer.status(), answer.text().await.expect("a body"))
+    }
+
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.api);
+        self.http.get(url).send().await.expect("an answer").text().await.expect("a body")
+    }
+}
+
+/// Asks again and again until the condition holds.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let look = async {
+        while !condition().await {
+            pause(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, look).await.is_ok(), "never came: {what}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "between two looks at a condition")]
+pub async fn pause(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// A program of this package's examples, which cargo builds beside the tests.
+pub fn example(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("own path");
+    let target = own.parent().and_then(Path::parent).expect("a target directory");
+    let path = target.join("examples").join(name);
+    assert!(path.is_file(), "{} is missing: build the examples first", path.display());
+    path
+}
