@@ -209,8 +209,6 @@ pub(crate) struct Approval {
     pub(crate) reason: Option<String>,
     pub(crate) created_at: String,
     pub(crate) updated_at: String,
-    #[serde(skip)]
-    pub(crate) created_at_ms: i64,
     pub(crate) delivery: Option<Delivery>,
 }
 

@@ -16,8 +16,6 @@ pub(crate) enum Action {
     Sending,
     /// A reply was found at Chatwoot after its sending had been interrupted.
     Found,
-    /// An attempt to send failed and will be repeated.
-    SendDelayed,
     Executed,
     Failed,
 }
@@ -33,7 +31,6 @@ impl Action {
             Self::Superseded => "superseded",
             Self::Sending => "sending",
             Self::Found => "found",
-            Self::SendDelayed => "send_delayed",
             Self::Executed => "executed",
             Self::Failed => "failed",
         }

@@ -18,7 +18,12 @@ fn main() -> ExitCode {
             return refuse(&format!("`RUST_LOG` can't be read: {error}\nhint: try `info`"));
         }
     };
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_env_filter(filter)
+        .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("can't start: {error}")),

@@ -222,7 +222,6 @@ fn approval(row: &SqliteRow) -> Result<Approval, StorageError> {
             sent_at: time(column(row, "delivery_sent_at_ms")?),
         }),
     };
-    let created_at_ms = column(row, "created_at_ms")?;
     let mut approval = Approval {
         id: column(row, "id")?,
         number: column(row, "number")?,
@@ -249,9 +248,8 @@ fn approval(row: &SqliteRow) -> Result<Approval, StorageError> {
         decided_by: column(row, "decided_by")?,
         decided_at: time(column(row, "decided_at_ms")?),
         reason: column(row, "reason")?,
-        created_at: clock::rfc3339(created_at_ms),
+        created_at: clock::rfc3339(column(row, "created_at_ms")?),
         updated_at: clock::rfc3339(column(row, "updated_at_ms")?),
-        created_at_ms,
         delivery,
     };
     approval.digest = digest(&approval.arguments(&approval.text).canonical());

@@ -95,10 +95,15 @@ impl Storage {
         rows.iter().map(waiting_message).collect::<Result<_, _>>().map_err(failed(operation))
     }
 
-    /// When the next message is due, in milliseconds since the epoch.
-    pub(crate) async fn next_message_due_ms(&self) -> Result<Option<i64>, StorageError> {
-        let statement = "SELECT min(next_attempt_at_ms) FROM messages WHERE state = 'waiting'";
-        let due = sqlx::query_scalar(statement).fetch_one(&self.readers).await;
+    /// When the next message after now will be due, in milliseconds since the epoch.
+    pub(crate) async fn next_message_due_ms(
+        &self,
+        now_ms: i64,
+    ) -> Result<Option<i64>, StorageError> {
+        let statement = "
+            SELECT min(next_attempt_at_ms) FROM messages
+            WHERE state = 'waiting' AND next_attempt_at_ms > ?";
+        let due = sqlx::query_scalar(statement).bind(now_ms).fetch_one(&self.readers).await;
         due.map_err(failed("read when the next message is due"))
     }
 
