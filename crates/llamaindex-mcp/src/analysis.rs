@@ -19,23 +19,27 @@ const MAX_TOKEN_BYTES: usize = 40;
 const MAX_QUERY_TOKENS: usize = 64;
 
 /// Words that say nothing about the subject of a question. Beside the usual English ones, those
-/// with which customers frame a question. `an` stays a word: it is also the name of a fitting.
+/// with which customers frame a question.
 #[rustfmt::skip]
 const STOP_WORDS: &[&str] = &[
     "a", "about", "after", "all", "also", "am", "and", "any", "are", "as", "at", "be", "because",
     "been", "but", "by", "can", "could", "did", "do", "does", "don", "for", "from", "get", "give",
     "go", "had", "has", "have", "hello", "help", "hi", "how", "i", "if", "in", "into", "is", "it",
-    "its", "just", "know", "like", "ll", "m", "make", "may", "me", "more", "much", "must", "my",
+    "its", "just", "know", "like", "ll", "long", "m", "make", "many", "may", "me", "more", "much", "must", "my",
     "need", "not", "of", "on", "one", "or", "our", "please", "re", "s", "should", "so", "some",
     "such", "t", "tell", "than", "thanks", "that", "the", "their", "them", "then", "there",
     "these", "they", "this", "those", "to", "us", "ve", "very", "want", "was", "we", "were",
     "what", "when", "where", "which", "who", "why", "will", "with", "would", "you", "your",
 ];
 
+/// The article, left out before letters are made small: in capitals it is a kind of fitting.
+const LITTLE_AN: [&str; 2] = ["an", "An"];
+
 /// The analysis as tantivy takes it.
 pub fn analyzer() -> TextAnalyzer {
     TextAnalyzer::builder(SimpleTokenizer::default())
         .filter(RemoveLongFilter::limit(MAX_TOKEN_BYTES))
+        .filter(StopWordFilter::remove(LITTLE_AN.map(str::to_owned)))
         .filter(LowerCaser)
         .filter(AsciiFoldingFilter)
         .filter(StopWordFilter::remove(STOP_WORDS.iter().map(|word| (*word).to_owned())))
@@ -65,6 +69,11 @@ mod tests {
     #[test]
     fn a_question_is_reduced_to_the_stems_of_its_subject() {
         assert_eq!(query_tokens("How do I return the fittings?"), ["return", "fit"]);
+    }
+
+    #[test]
+    fn an_fittings_are_told_from_an_article() {
+        assert_eq!(query_tokens("Is an AN thread metric?"), ["an", "thread", "metric"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::index::{Fields, Index, StoredPassage};
 /// Calibrated on `tests/questions.json`, see the test there: the questions that the corpus
 /// answers score above it, foreign ones (recipes, football, weather) below. A lower bound lets
 /// foreign questions through, a higher one silences short or oddly worded real ones.
-pub const ABSTAIN_BELOW: f32 = 0.25;
+pub const ABSTAIN_BELOW: f32 = 0.3;
 
 /// A word in the title says most about what a passage is for, one in a heading more than one in
 /// the text. Measured on the same questions.
