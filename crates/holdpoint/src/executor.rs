@@ -1,1 +1,274 @@
-//! Performs effects: one match from an effect to its adapter.
+//! Performs effects: one match from an effect to its adapter. It is total: whatever happens, an
+//! outcome comes back, and within a bounded time. It decides nothing, and repeats nothing.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holdpoint_core::effect::{CheckResult, Effect, Evidence, Failure, Notice, Outcome, Refusal, RefusalKind};
+use holdpoint_core::id::{AppName, EffectId, ImageDigest, ServiceName};
+use holdpoint_core::plan::StepKind;
+use holdpoint_core::project::Project;
+use holdpoint_core::state::{Release, State};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::adapter::documents;
+use crate::adapter::notify::Notifier;
+use crate::adapter::platform::{
+    CreateRequest, Platform, PlatformAddress, PlatformError, UpdateRequest,
+};
+use crate::adapter::preflight;
+use crate::adapter::probe::{Prober, ProberError};
+
+/// One effect makes at most three calls, each bounded by the client.
+const CALLS_LIMIT: Duration = Duration::from_mins(4);
+
+/// For effects that bring their own limit: what their calls may take beside it.
+const MARGIN: Duration = Duration::from_mins(2);
+
+/// What the executor is made from.
+#[derive(Debug)]
+pub struct Settings {
+    /// The directory of `holdpoint.toml`.
+    pub project_root: PathBuf,
+    /// The platform.
+    pub platform: PlatformAddress,
+    /// Where messages for the terminal go; whoever holds the other end prints them.
+    pub notices: mpsc::Sender<Notice>,
+}
+
+/// Performs effects. Made once, shared by all effects in flight.
+#[derive(Debug)]
+pub struct Executor {
+    project_root: PathBuf,
+    platform: Platform,
+    prober: Prober,
+    notifier: Notifier,
+}
+
+/// Why no executor could be made.
+#[derive(Debug, Error)]
+pub enum ExecutorError {
+    /// The platform can't be used.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// Probes can't be made.
+    #[error(transparent)]
+    Prober(#[from] ProberError),
+}
+
+/// What effects need to know of the release that calls for them: its own project, which may not
+/// be that of the next release.
+#[derive(Clone, Debug)]
+pub struct ReleaseFacts {
+    /// The project that rules the release.
+    pub project: Project,
+    /// Its version.
+    pub version: String,
+    /// Whether it is a rehearsal.
+    pub is_rehearsal: bool,
+    /// The images that it brings to each app.
+    pub images: Vec<(AppName, ImageDigest)>,
+}
+
+impl ReleaseFacts {
+    /// The facts for an effect: of its release, or of the newest one where it names none.
+    pub fn for_effect(state: &State, id: &EffectId) -> Option<Self> {
+        let release = match id {
+            EffectId::Step { release, .. } | EffectId::Machine { release, .. } => {
+                state.releases.get(release)
+            }
+            EffectId::Message { .. } => state.releases.values().next_back(),
+        };
+        release.map(Self::of)
+    }
+
+    fn of(release: &Release) -> Self {
+        let mut images = Vec::new();
+        for step in &release.forward.plan.steps {
+            if let StepKind::Rollout(rollout) = &step.kind {
+                images.push((rollout.app.clone(), rollout.image_digest.clone()));
+            }
+        }
+        Self {
+            project: release.project.clone(),
+            version: release.version.to_string(),
+            is_rehearsal: release.rehearsal.is_some(),
+            images,
+        }
+    }
+}
+
+impl Executor {
+    /// An executor. Nothing is sent yet.
+    pub fn new(settings: Settings) -> Result<Self, ExecutorError> {
+        let Settings { project_root, platform: address, notices } = settings;
+        let platform = Platform::new(&address)?;
+        let prober = Prober::new(address.proxy_url.as_deref())?;
+        Ok(Self { project_root, platform, prober, notifier: Notifier::new(notices) })
+    }
+
+    /// The platform, for observing it.
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// The prober, for telemetry.
+    pub fn prober(&self) -> &Prober {
+        &self.prober
+    }
+
+    /// Performs an effect and says how it ended. An effect that was done before is not done
+    /// again. One that takes too long has an unknown outcome.
+    pub async fn perform(
+        &self,
+        id: &EffectId,
+        effect: &Effect,
+        release: Option<&ReleaseFacts>,
+    ) -> Outcome {
+        let limit = limit_of(effect, release);
+        let performed = Box::pin(self.perform_unbounded(id, effect, release));
+        match tokio::time::timeout(limit, performed).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => {
+                tracing::warn!(%id, limit_secs = limit.as_secs(), "an effect took too long");
+                Outcome::Unknown
+            }
+        }
+    }
+
+    async fn perform_unbounded(
+        &self,
+        id: &EffectId,
+        effect: &Effect,
+        release: Option<&ReleaseFacts>,
+    ) -> Outcome {
+        let platform = &self.platform;
+        match effect {
+            Effect::Preflight { .. } => match release {
+                Some(facts) => checks(preflight::run(platform, &self.project_root, facts).await),
+                None => unknown_release(),
+            },
+            Effect::Smoke { service, environment: _, app } => {
+                self.smoke(service, app, release).await
+            }
+            Effect::RestoreSecrets { app, version } => {
+                platform.restore_secrets(app, *version).await
+            }
+            Effect::AcquireLease { app, machine, supersedes, ttl_secs } => {
+                platform.acquire_lease(id, app, machine, supersedes.as_deref(), *ttl_secs).await
+            }
+            Effect::Cordon { app, machine, nonce } => platform.cordon(app, machine, nonce).await,
+            Effect::CreateMachine { app, name, region, config, secrets_version } => {
+                let secrets_version = *secrets_version;
+                let request = CreateRequest { app, name, region, config, secrets_version };
+                platform.create_machine(id, request).await
+            }
+            Effect::UpdateMachine { app, machine, config, secrets_version, nonce } => {
+                let secrets_version = *secrets_version;
+                let request = UpdateRequest { app, machine, config, secrets_version, nonce };
+                platform.update_machine(id, request).await
+            }
+            Effect::StopMachine { app, machine, created_by } => {
+                platform.stop_machine(app, machine.as_ref(), created_by).await
+            }
+            Effect::AwaitHealth { app, machine, instance_id, within_secs } => {
+                platform.await_health(app, machine, instance_id, *within_secs).await
+            }
+            Effect::Uncordon { app, machine, nonce } => {
+                platform.uncordon(app, machine, nonce.as_deref()).await
+            }
+            Effect::ReleaseLease { app, machine, nonce } => {
+                platform.release_lease(app, machine, nonce).await
+            }
+            Effect::Notify(notice) => self.notify(id, notice, release).await,
+            Effect::Document { lines } => self.document(lines, release).await,
+        }
+    }
+
+    async fn smoke(
+        &self,
+        service: &ServiceName,
+        app: &AppName,
+        release: Option<&ReleaseFacts>,
+    ) -> Outcome {
+        let service = release.and_then(|facts| facts.project.service(service.as_str()));
+        match service {
+            Some(service) => checks(self.prober.smoke(app, &service.smoke).await),
+            None => unknown_release(),
+        }
+    }
+
+    async fn notify(
+        &self,
+        id: &EffectId,
+        notice: &Notice,
+        release: Option<&ReleaseFacts>,
+    ) -> Outcome {
+        let settings = release.map(|facts| &facts.project.notify);
+        if settings.is_none_or(|settings| settings.terminal) {
+            self.notifier.show(id, notice);
+        }
+        let webhooks = settings.map_or([].as_slice(), |settings| settings.webhooks.as_slice());
+        let problems = self.notifier.tell(webhooks, &id.to_string(), notice).await;
+        match problems.first() {
+            None => Outcome::Done(Evidence::Plain),
+            Some(problem) => failed(&problem.to_string()),
+        }
+    }
+
+    async fn document(&self, lines: &[String], release: Option<&ReleaseFacts>) -> Outcome {
+        let log = release.and_then(|facts| facts.project.reliability_log.as_deref());
+        let Some(log) = log else {
+            return Outcome::Done(Evidence::Plain);
+        };
+        let (path, lines) = (Path::join(&self.project_root, log), lines.to_vec());
+        let appended = tokio::task::spawn_blocking(move || documents::append(&path, &lines));
+        match appended.await {
+            Ok(Ok(())) => Outcome::Done(Evidence::Plain),
+            Ok(Err(error)) => failed(&error.to_string()),
+            Err(_broken_off) => Outcome::Unknown,
+        }
+    }
+}
+
+/// How long an effect may take in all.
+fn limit_of(effect: &Effect, release: Option<&ReleaseFacts>) -> Duration {
+    match effect {
+        Effect::AwaitHealth { within_secs, .. } => {
+            Duration::from_secs(*within_secs).saturating_add(MARGIN)
+        }
+        Effect::Smoke { service, .. } => {
+            let service = release.and_then(|facts| facts.project.service(service.as_str()));
+            let checks = service.map_or([].as_slice(), |service| service.smoke.as_slice());
+            let within_ms = checks.iter().map(|check| check.within_ms).sum();
+            Duration::from_millis(within_ms).saturating_add(MARGIN)
+        }
+        Effect::Preflight { .. }
+        | Effect::RestoreSecrets { .. }
+        | Effect::AcquireLease { .. }
+        | Effect::Cordon { .. }
+        | Effect::CreateMachine { .. }
+        | Effect::UpdateMachine { .. }
+        | Effect::StopMachine { .. }
+        | Effect::Uncordon { .. }
+        | Effect::ReleaseLease { .. }
+        | Effect::Notify(_)
+        | Effect::Document { .. } => CALLS_LIMIT,
+    }
+}
+
+fn checks(results: Vec<CheckResult>) -> Outcome {
+    Outcome::Done(Evidence::Checks(results))
+}
+
+/// Records hold one sentence; the hint is for a person at a terminal.
+fn failed(message: &str) -> Outcome {
+    let message = message.lines().next().unwrap_or_default().to_owned();
+    Outcome::Failed(Failure { message })
+}
+
+fn unknown_release() -> Outcome {
+    let message = "the effect names a release or service that is not known".to_owned();
+    Outcome::Refused(Refusal { kind: RefusalKind::Other, message })
+}

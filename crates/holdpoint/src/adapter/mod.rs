@@ -1,1 +1,16 @@
 //! The adapters: one per thing in the world that effects and observations pass through.
+
+pub mod build;
+pub mod clock;
+pub mod documents;
+mod files;
+mod http_client;
+pub mod journal_sql;
+pub mod lock;
+pub mod notify;
+pub mod platform;
+pub mod preflight;
+pub mod probe;
+pub mod prometheus_text;
+pub mod telemetry;
+pub mod vcs;

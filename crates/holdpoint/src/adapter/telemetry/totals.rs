@@ -1,0 +1,223 @@
+//! The counters of one scrape, and what lies between two of them. A counter that fell was set
+//! back (its machine or the platform was started anew), and what it shows now is all new.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holdpoint_core::id::AppName;
+use holdpoint_core::observation::{Histogram, Sample};
+
+use crate::adapter::prometheus_text::{self, Series};
+
+/// What one scrape says, by app.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    apps: BTreeMap<String, App>,
+}
+
+#[derive(Debug, Default)]
+struct App {
+    /// Answers by machine and status.
+    answers: BTreeMap<(String, String), u64>,
+    /// Answers within each bound (microseconds), by machine; cumulative as scraped.
+    times: BTreeMap<String, BTreeMap<u64, u64>>,
+    /// Bytes of memory by machine: all, and what is free.
+    memory: BTreeMap<String, Memory>,
+    /// Machines whose last end was for want of memory.
+    oom_killed: BTreeSet<String>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    total_bytes: Option<f64>,
+    available_bytes: Option<f64>,
+}
+
+impl Totals {
+    /// Reads a scrape, as far as it is about these apps.
+    pub(super) fn read(text: &str, apps: &BTreeSet<&AppName>) -> Self {
+        let mut totals = Self::default();
+        let wanted: BTreeSet<&str> = apps.iter().map(|app| app.as_str()).collect();
+        for series in prometheus_text::series(text) {
+            let app = series.label("app");
+            if wanted.contains(app) {
+                totals.apps.entry(app.to_owned()).or_default().add(&series);
+            }
+        }
+        totals
+    }
+
+    /// Puts into the sample what happened to an app since an earlier scrape.
+    pub(super) fn since(&self, before: &Self, app: &AppName, sample: &mut Sample) {
+        let (none, nothing_before) = (App::default(), App::default());
+        let app_now = self.apps.get(app.as_str()).unwrap_or(&none);
+        let app_before = before.apps.get(app.as_str()).unwrap_or(&nothing_before);
+        for (key, count) in &app_now.answers {
+            let earlier = app_before.answers.get(key).copied().unwrap_or(0);
+            let grown = growth(earlier, *count);
+            sample.requests += grown;
+            if key.1.starts_with('5') {
+                sample.errors += grown;
+            }
+        }
+        sample.latency = app_now.latency_since(app_before);
+        sample.memory_share = app_now.memory.values().filter_map(Memory::share).reduce(f64::max);
+        let fresh = app_now.oom_killed.difference(&app_before.oom_killed).count();
+        sample.oom_kills = u64::try_from(fresh).unwrap_or(u64::MAX);
+    }
+}
+
+impl App {
+    fn add(&mut self, series: &Series<'_>) {
+        let machine = series.label("instance").to_owned();
+        match series.name {
+            "fly_app_http_responses_count" => {
+                let status = series.label("status").to_owned();
+                *self.answers.entry((machine, status)).or_default() += count(series.value);
+            }
+            "fly_app_http_response_time_seconds_bucket" => {
+                if let Some(bound) = bound_us(series.label("le")) {
+                    let bounds = self.times.entry(machine).or_default();
+                    *bounds.entry(bound).or_default() += count(series.value);
+                }
+            }
+            "fly_instance_memory_mem_total" => {
+                self.memory.entry(machine).or_default().total_bytes = Some(series.value);
+            }
+            "fly_instance_memory_mem_available" => {
+                self.memory.entry(machine).or_default().available_bytes = Some(series.value);
+            }
+            "fly_instance_exit_oom" if series.value > 0.0 => {
+                self.oom_killed.insert(machine);
+            }
+            _ => {}
+        }
+    }
+
+    fn latency_since(&self, before: &Self) -> Histogram {
+        let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
+        let none = BTreeMap::new();
+        for (machine, bounds) in &self.times {
+            let mut earlier = before.times.get(machine).unwrap_or(&none);
+            let was_reset =
+                bounds.iter().any(|(bound, count)| earlier.get(bound).is_some_and(|e| e > count));
+            if was_reset {
+                earlier = &none;
+            }
+            let mut below = 0;
+            for (bound, within) in bounds {
+                let within = within.saturating_sub(earlier.get(bound).copied().unwrap_or(0));
+                *buckets.entry(*bound).or_default() += within.saturating_sub(below);
+                below = below.max(within);
+            }
+        }
+        Histogram { buckets: buckets.into_iter().collect() }
+    }
+}
+
+impl Memory {
+    fn share(&self) -> Option<f64> {
+        let (total, available) = (self.total_bytes?, self.available_bytes?);
+        (total > 0.0).then(|| (1.0 - available / total).clamp(0.0, 1.0))
+    }
+}
+
+fn growth(earlier: u64, now: u64) -> u64 {
+    if now < earlier { now } else { now - earlier }
+}
+
+/// A counter's value: whole, and none where it is no number.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, and a counter beyond 2^64 does not occur"
+)]
+fn count(value: f64) -> u64 {
+    value as u64
+}
+
+/// The upper bound of a bucket, in microseconds.
+fn bound_us(label: &str) -> Option<u64> {
+    if label == "+Inf" {
+        return Some(u64::MAX);
+    }
+    let secs: f64 = label.parse().ok()?;
+    (secs >= 0.0).then(|| count((secs * 1_000_000.0).round()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Totals {
+        let app = AppName::new("shop");
+        Totals::read(text, &BTreeSet::from([&app]))
+    }
+
+    fn between(before: &str, after: &str) -> Sample {
+        let mut sample = Sample::default();
+        read(after).since(&read(before), &AppName::new("shop"), &mut sample);
+        sample
+    }
+
+    fn answers(machine: &str, status: u16, count: u64) -> String {
+        format!(
+            "fly_app_http_responses_count{{app=\"shop\",instance=\"{machine}\",status=\"{status}\"}} {count}\n"
+        )
+    }
+
+    fn buckets(machine: &str, counts: [u64; 3]) -> String {
+        ["0.1", "0.5", "+Inf"]
+            .iter()
+            .zip(counts)
+            .map(|(bound, count)| {
+                format!("fly_app_http_response_time_seconds_bucket{{app=\"shop\",instance=\"{machine}\",le=\"{bound}\"}} {count}\n")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn requests_and_errors_are_counted_over_all_machines() {
+        let before = answers("a", 200, 10) + &answers("b", 500, 2);
+        let after = answers("a", 200, 15) + &answers("b", 500, 5) + &answers("c", 404, 1);
+        let sample = between(&before, &after);
+        assert_eq!((sample.requests, sample.errors), (9, 3));
+    }
+
+    #[test]
+    fn a_counter_that_was_set_back_counts_from_nothing() {
+        let sample = between(&answers("a", 200, 100), &answers("a", 200, 7));
+        assert_eq!(sample.requests, 7);
+        let sample = between(&buckets("a", [50, 60, 70]), &buckets("a", [1, 3, 4]));
+        assert_eq!(sample.latency.buckets, [(100_000, 1), (500_000, 2), (u64::MAX, 1)]);
+    }
+
+    #[test]
+    fn buckets_hold_the_answers_of_their_own_range() {
+        let before = buckets("a", [1, 1, 1]);
+        let after = buckets("a", [3, 7, 8]) + &buckets("b", [1, 1, 2]);
+        let sample = between(&before, &after);
+        assert_eq!(sample.latency.buckets, [(100_000, 3), (500_000, 4), (u64::MAX, 2)]);
+    }
+
+    #[test]
+    fn the_fullest_machine_speaks_for_memory_and_a_kill_counts_once() {
+        let memory = |machine: &str, available: u64| {
+            format!(
+                "fly_instance_memory_mem_total{{app=\"shop\",instance=\"{machine}\"}} 1000\n\
+                 fly_instance_memory_mem_available{{app=\"shop\",instance=\"{machine}\"}} {available}\n"
+            )
+        };
+        let killed = "fly_instance_exit_oom{app=\"shop\",instance=\"a\"} 1\n";
+        let after = memory("a", 900) + &memory("b", 250) + killed;
+        let sample = between("", &after);
+        assert_eq!((sample.memory_share, sample.oom_kills), (Some(0.75), 1));
+        assert_eq!(between(&after, &after).oom_kills, 0);
+        assert_eq!(between("", "").memory_share, None);
+    }
+
+    #[test]
+    fn other_apps_are_none_of_our_business() {
+        let other = "fly_app_http_responses_count{app=\"other\",status=\"500\"} 5\n";
+        assert_eq!(between("", other), Sample::default());
+    }
+}
