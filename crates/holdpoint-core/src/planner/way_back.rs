@@ -33,7 +33,7 @@ pub fn way_back(release: &Release) -> Plan {
             steps.push(Step {
                 name: format!("{environment} rollback of {}", rollout.service),
                 kind: StepKind::Rollout(Rollout {
-                    image_digest: previous_image(&changes)
+                    image_digest: previous_image(rollout)
                         .unwrap_or_else(|| rollout.image_digest.clone()),
                     // one machine after the other, so that the others keep serving
                     waves: changes
@@ -73,9 +73,10 @@ pub fn way_back(release: &Release) -> Plan {
     }
 }
 
-/// The image that the machines of a way back ran before, where it is known.
-fn previous_image(changes: &[MachineChange]) -> Option<ImageDigest> {
-    changes.iter().find_map(|change| match &change.action {
+/// The image that the machines of a rollout ran before, where it is known.
+fn previous_image(rollout: &Rollout) -> Option<ImageDigest> {
+    let mut changes = rollout.waves.iter().flat_map(|wave| &wave.changes);
+    changes.find_map(|change| match &change.action {
         MachineAction::Update { previous_image, .. } => previous_image.clone(),
         MachineAction::Create { .. } | MachineAction::Retire { .. } => None,
     })
@@ -86,7 +87,7 @@ fn undo(release: &Release, rollout: &Rollout) -> Vec<MachineChange> {
     let changes = rollout.waves.iter().flat_map(|wave| &wave.changes);
     let undone = changes.filter_map(|change| {
         let progress = release.forward.machines.get(&change.slot)?;
-        let action = undo_machine(&change.action, progress)?;
+        let action = undo_machine(&change.action, &rollout.image_digest, progress)?;
         Some(MachineChange { slot: change.slot.clone(), action })
     });
     let mut undone: Vec<MachineChange> = undone.collect();
@@ -94,7 +95,11 @@ fn undo(release: &Release, rollout: &Rollout) -> Vec<MachineChange> {
     undone
 }
 
-fn undo_machine(action: &MachineAction, progress: &MachineProgress) -> Option<MachineAction> {
+fn undo_machine(
+    action: &MachineAction,
+    image: &ImageDigest,
+    progress: &MachineProgress,
+) -> Option<MachineAction> {
     match action {
         MachineAction::Create { .. } => {
             let created_by = progress.created_by.clone()?;
@@ -102,12 +107,12 @@ fn undo_machine(action: &MachineAction, progress: &MachineProgress) -> Option<Ma
         }
         // a machine of which not even the lease was taken is as it was
         MachineAction::Update { .. } if progress.lease.is_none() && !progress.update_asked => None,
-        MachineAction::Update { machine, previous_config, previous_image, config, .. } => {
+        MachineAction::Update { machine, previous_config, config, .. } => {
             Some(MachineAction::Update {
                 machine: machine.clone(),
                 expected_instance: None,
                 previous_config: config.clone(),
-                previous_image: previous_image.clone(),
+                previous_image: Some(image.clone()),
                 config: previous_config.clone(),
                 supersedes_lease: progress.lease.clone(),
             })

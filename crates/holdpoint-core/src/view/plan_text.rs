@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::gate::human_secs;
-use crate::id::Course;
+use crate::id::{Course, ImageDigest};
 use crate::plan::{MachineAction, Plan, StepKind};
 
 /// The plan as lines of text, its digest first.
@@ -20,20 +20,29 @@ pub fn plan_text(plan: &Plan) -> String {
         let StepKind::Rollout(rollout) = &step.kind else { continue };
         for (wave, number) in rollout.waves.iter().zip(1..) {
             for change in &wave.changes {
-                let action = action_text(&change.action);
-                let _infallible = writeln!(text, "     wave {number}: {action} {}", change.slot);
+                let action = action_text(&change.action, &rollout.image_digest);
+                let _infallible = writeln!(text, "     wave {number}: {}: {action}", change.slot);
             }
+        }
+        if rollout.waves.is_empty() {
+            let _infallible = writeln!(text, "     every machine is as it should be");
         }
     }
     text
 }
 
-fn action_text(action: &MachineAction) -> String {
+/// What happens to a machine, as a difference: what it runs now, and what it will run.
+fn action_text(action: &MachineAction, image: &ImageDigest) -> String {
     match action {
-        MachineAction::Create { .. } => "create".to_owned(),
-        MachineAction::Update { machine, .. } => format!("update {machine} as"),
-        MachineAction::Retire { machine: Some(machine), .. } => format!("stop {machine} as"),
-        MachineAction::Retire { machine: None, .. } => "find and stop".to_owned(),
+        MachineAction::Create { .. } => format!("a new machine, nothing -> {}", image.short()),
+        MachineAction::Update { machine, previous_image, .. } => {
+            let before = previous_image.as_ref().map_or("unknown", ImageDigest::short);
+            format!("machine {machine}, {before} -> {}", image.short())
+        }
+        MachineAction::Retire { machine: Some(machine), .. } => format!("stop machine {machine}"),
+        MachineAction::Retire { machine: None, .. } => {
+            "stop the machine, should it exist".to_owned()
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use holdpoint_core::command::Command;
 use holdpoint_core::effect::{Effect, Evidence, Outcome, RefusalKind};
 use holdpoint_core::id::Environment;
 use holdpoint_core::project::Role;
+use holdpoint_core::view::plan_text;
 
 #[test]
 fn a_good_release_goes_through_every_step_of_the_runbook() {
@@ -29,6 +30,18 @@ fn a_bad_version_is_rolled_back_to_what_ran_before() {
     insta::assert_snapshot!("rollback", &story[since..]);
     assert!(world.records.len() > first);
     assert!(world.engine.state().open_incident().is_some(), "a breach opens an incident");
+}
+
+#[test]
+fn people_read_a_plan_as_a_difference_before_they_approve() {
+    let mut world = World::at("2026-03-03T09:20:00Z");
+    world.release("1.0.0");
+    world.bad_image = Some("1.1.0".to_owned());
+    world.release("1.1.0");
+    let release = world.engine.state().releases.values().next_back().unwrap();
+    let back = release.back.as_ref().unwrap();
+    let texts = [plan_text(&release.forward.plan), plan_text(&back.plan)];
+    insta::assert_snapshot!("plans", texts.join("\n"));
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl World {
                             id: id.clone(),
                             state: "started".to_owned(),
                             instance_id: machine.instance_id(id),
-                            image_digest: Some(ImageDigest::new(machine.image())),
+                            image_digest: machine.image().rsplit('@').next().map(ImageDigest::new),
                             config: machine.config.clone(),
                         })
                         .collect(),
