@@ -12,10 +12,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use http_body_util::BodyExt;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::json;
-use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::clock::Stopwatch;
@@ -25,6 +25,9 @@ use crate::tools::Tools;
 
 /// A tool call is a question of a few hundred bytes; a megabyte leaves room for anything honest.
 const MAX_BODY_BYTES: usize = 1_000_000;
+/// What is read of a larger body and thrown away before it is refused: a connection that is closed
+/// with unread bytes is reset, and the client never sees why.
+const MAX_DISCARDED_BYTES: usize = 10_000_000;
 /// A search takes milliseconds and a refresh seconds; what takes longer is stuck.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longer ids from outside are replaced, so that nobody fills the log with them.
@@ -70,7 +73,7 @@ pub fn router(service: Arc<Service>, settings: &Settings) -> Router {
         .route("/metrics", get(metrics))
         .merge(mcp)
         .fallback(not_found)
-        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
+        .layer(middleware::from_fn(read_body))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT))
         .layer(middleware::from_fn_with_state(Arc::clone(&service), observe))
         .with_state(service)
@@ -108,6 +111,36 @@ async fn check_host(State(hosts): State<Arc<[String]>>, request: Request, next: 
     let message = "the `Host` header names none of this service's hosts\nhint: add the name to \
                    ALLOWED_HOSTS";
     (StatusCode::FORBIDDEN, Json(json!({ "error": message }))).into_response()
+}
+
+/// Reads the whole body, and refuses one that is too large.
+async fn read_body(request: Request, next: Next) -> Response {
+    let refused = |status: StatusCode, message: String| {
+        (status, Json(json!({ "error": message }))).into_response()
+    };
+    let (parts, mut body) = request.into_parts();
+    let mut kept = Vec::new();
+    let mut seen = 0;
+    while let Some(frame) = body.frame().await {
+        let data = match frame {
+            Ok(frame) => frame.into_data().unwrap_or_default(),
+            Err(cause) => {
+                let message = format!("the request's body could not be read: {cause}");
+                return refused(StatusCode::BAD_REQUEST, message);
+            }
+        };
+        seen += data.len();
+        if seen <= MAX_BODY_BYTES {
+            kept.extend_from_slice(&data);
+        } else if seen > MAX_DISCARDED_BYTES {
+            break;
+        }
+    }
+    if seen > MAX_BODY_BYTES {
+        let message = format!("the request's body has more than {MAX_BODY_BYTES} bytes");
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, message);
+    }
+    next.run(Request::from_parts(parts, Body::from(kept))).await
 }
 
 async fn health(State(service): State<Arc<Service>>) -> Response {

@@ -11,15 +11,15 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// Generous, for a machine that is compiling; every wait returns as soon as it can.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The example's articles and an empty index folder, to be changed at will.
-pub struct Folders {
+pub(crate) struct Folders {
     root: tempfile::TempDir,
 }
 
 impl Folders {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().expect("folder");
         std::fs::create_dir(root.path().join("docs")).expect("docs made");
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/hotdash/docs");
@@ -31,17 +31,17 @@ impl Folders {
         Self { root }
     }
 
-    pub fn docs(&self) -> PathBuf {
+    pub(crate) fn docs(&self) -> PathBuf {
         self.root.path().join("docs")
     }
 
-    pub fn index(&self) -> PathBuf {
+    pub(crate) fn index(&self) -> PathBuf {
         self.root.path().join("index")
     }
 }
 
 /// A running service; killed when dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     address: SocketAddr,
     log: Arc<Mutex<Vec<Value>>>,
@@ -49,7 +49,7 @@ pub struct Running {
 }
 
 impl Running {
-    pub async fn start(folders: &Folders) -> Self {
+    pub(crate) async fn start(folders: &Folders) -> Self {
         let mut child = command(folders).stdout(Stdio::piped()).spawn().expect("started");
         let log = Arc::new(Mutex::new(Vec::new()));
         let stdout = child.stdout.take().expect("piped");
@@ -62,16 +62,16 @@ impl Running {
         running
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// Waits for the log line with this message.
-    pub async fn logged(&self, message: &str) -> Value {
+    pub(crate) async fn logged(&self, message: &str) -> Value {
         let found = || {
             let log = self.log.lock().expect("log");
             log.iter().find(|line| line["message"] == message).cloned()
@@ -79,17 +79,17 @@ impl Running {
         until(message, async || found()).await
     }
 
-    pub async fn get(&self, path: &str) -> reqwest::Response {
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
         self.client.get(self.url(path)).send().await.expect("answered")
     }
 
-    pub async fn metric(&self, line: &str) -> Option<f64> {
+    pub(crate) async fn metric(&self, line: &str) -> Option<f64> {
         let text = self.get("/metrics").await.text().await.expect("text");
         text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
     }
 
     /// A POST to /mcp as a client of the plain (2025) wire sends it.
-    pub fn post(&self, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
+    pub(crate) fn post(&self, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
         self.client
             .post(self.url("/mcp"))
             .header("content-type", "application/json")
@@ -97,32 +97,32 @@ impl Running {
             .body(body)
     }
 
-    pub async fn rpc(&self, method: &str, params: Value) -> Value {
+    pub(crate) async fn rpc(&self, method: &str, params: Value) -> Value {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let answer = self.post(body.to_string()).send().await.expect("answered");
         answer.json().await.expect("JSON")
     }
 
     /// The result of a tool call.
-    pub async fn call(&self, tool: &str, arguments: Value) -> Value {
+    pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Value {
         let params = json!({ "name": tool, "arguments": arguments });
         let answer = self.rpc("tools/call", params).await;
         answer.get("result").unwrap_or_else(|| panic!("no result: {answer}")).clone()
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).expect("running");
         let process = rustix::process::Pid::from_raw(id).expect("a process id");
         rustix::process::kill_process(process, signal).expect("signalled");
     }
 
-    pub async fn exit_status(&mut self) -> ExitStatus {
+    pub(crate) async fn exit_status(&mut self) -> ExitStatus {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it left").expect("status")
     }
 }
 
 /// The service as it is started in every test.
-pub fn command(folders: &Folders) -> Command {
+pub(crate) fn command(folders: &Folders) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_llamaindex-mcp"));
     command
         .env_clear()
@@ -135,7 +135,7 @@ pub fn command(folders: &Folders) -> Command {
 }
 
 /// Asks again and again until there is an answer.
-pub async fn until<T>(what: &str, attempt: impl AsyncFn() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, attempt: impl AsyncFn() -> Option<T>) -> T {
     let mut pause = tokio::time::interval(Duration::from_millis(10));
     let waiting = async {
         loop {

@@ -1,13 +1,11 @@
 //! The service as MCP clients see it: the official client of both wire generations, and raw JSON.
 
-mod support;
-
+use crate::support::{Folders, Running};
 use rmcp::model::{CallToolRequestParams, ProtocolVersion};
 use rmcp::service::{ClientLifecycleMode, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::{RoleClient, serve_client_with_lifecycle};
 use serde_json::{Value, json};
-use support::{Folders, Running};
 
 async fn connect(running: &Running, mode: ClientLifecycleMode) -> RunningService<RoleClient, ()> {
     let transport = StreamableHttpClientTransport::from_uri(running.url("/mcp"));
