@@ -191,6 +191,8 @@ impl Inner {
             && self.exit.is_none()
             && self.record.state == MachineState::Started
             && !self.record.cordoned
+            // As on Fly: a machine that offers no service is no business of the proxy.
+            && !self.record.config.services.is_empty()
             && !self.record.run_shall_leave()
             && self.checks.all_pass()
     }

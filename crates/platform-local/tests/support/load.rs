@@ -12,7 +12,7 @@ use std::{
 use reqwest::Method;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::Api;
+use super::Client;
 
 /// Between two requests: 50 a second.
 const PERIOD: Duration = Duration::from_millis(20);
@@ -39,7 +39,7 @@ pub struct Report {
 
 impl Load {
     /// Begins: GETs and POSTs in turn, some of them slow, without waiting for earlier ones.
-    pub fn begin(api: &Api, app: &str) -> Self {
+    pub fn begin(api: &Client, app: &str) -> Self {
         let (stop, counts) = (Arc::new(AtomicBool::new(false)), Arc::new(Counts::default()));
         let (api, app) = (api.clone(), app.to_owned());
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&counts));
@@ -79,7 +79,7 @@ impl Load {
     }
 }
 
-async fn one(api: Api, app: String, counts: Arc<Counts>, number: u32) {
+async fn one(api: Client, app: String, counts: Arc<Counts>, number: u32) {
     let request = match number % 3 {
         0 => api.request(Method::POST, &app, "/echo").body(vec![b'x'; 5000]),
         1 => api.request(Method::GET, &app, "/slow?ms=150"),

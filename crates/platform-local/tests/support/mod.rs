@@ -33,13 +33,13 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 pub struct World {
     pub state: TempDir,
     pub platform: Option<Platform>,
-    pub api: Api,
+    pub api: Client,
     pub image: ImageDigest,
 }
 
 /// The two addresses of a platform, and how to speak to them.
 #[derive(Debug, Clone)]
-pub struct Api {
+pub struct Client {
     pub api: SocketAddr,
     pub proxy: SocketAddr,
     http: reqwest::Client,
@@ -56,7 +56,7 @@ impl World {
         settings.allow_faults = true;
         change(&mut settings);
         let platform = Platform::start(settings).await.expect("a platform");
-        let api = Api::new(platform.api_address(), platform.proxy_address());
+        let api = Client::new(platform.api_address(), platform.proxy_address());
         let image = api.push_image(&[]).await;
         Self { state, platform: Some(platform), api, image }
     }
@@ -66,7 +66,7 @@ impl World {
         self.platform.take().expect("a platform").stop(false).await;
         let settings = Settings::new(self.state.path(), TOKEN);
         let platform = Platform::start(settings).await.expect("a platform");
-        self.api = Api::new(platform.api_address(), platform.proxy_address());
+        self.api = Client::new(platform.api_address(), platform.proxy_address());
         self.platform = Some(platform);
     }
 
@@ -110,7 +110,7 @@ pub fn config(image: &ImageDigest, env: &[(&str, &str)]) -> MachineConfig {
     serde_json::from_value(text).expect("a config")
 }
 
-impl Api {
+impl Client {
     pub fn new(api: SocketAddr, proxy: SocketAddr) -> Self {
         let http =
             reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
