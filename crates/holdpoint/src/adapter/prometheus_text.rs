@@ -115,7 +115,7 @@ mod tests {
             name in "[a-z_][a-z0-9_]{0,20}",
             label in "[a-z_]{1,10}",
             written in "\\PC{0,20}",
-            value in -1.0e12..1.0e12,
+            value in -1.0e12_f64..1.0e12,
         ) {
             let escaped = written.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
             let line = format!("{name}{{{label}=\"{escaped}\"}} {value}");
@@ -123,7 +123,7 @@ mod tests {
             prop_assert_eq!(found.len(), 1);
             prop_assert_eq!(found[0].name, name.as_str());
             prop_assert_eq!(found[0].label(&label), written.as_str());
-            prop_assert!((found[0].value - value).abs() < 1e-3);
+            prop_assert!(f64::abs(found[0].value - value) < 1e-3);
         }
     }
 }
