@@ -5,4 +5,14 @@
 //! The modules are public so that tests can reach them; the crate's interface is its binary.
 
 pub mod adapter;
+pub mod cli;
+pub mod daemon;
 pub mod executor;
+pub mod exit_code;
+pub mod http;
+pub mod images;
+pub mod message;
+pub mod project_file;
+pub mod rehearsal;
+pub mod render;
+pub mod settings;

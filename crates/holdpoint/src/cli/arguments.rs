@@ -1,0 +1,247 @@
+//! The command line's definition: verbs, flags, environment variables and their help. What they
+//! do is in the file of each verb.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use holdpoint_core::project::Role;
+use semver::Version;
+
+use crate::exit_code::ExitCode;
+
+/// Takes a version of a set of services to production, and back if it must.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "holdpoint",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = ExitCode::table()
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the type says it")]
+    pub shared: Shared,
+    #[command(subcommand)]
+    #[expect(missing_docs, reason = "the type says it")]
+    pub verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Clone, Debug, Args)]
+pub struct Shared {
+    /// The project's file, or the folder that holds it [default: `holdpoint.toml` here or in a
+    /// folder above]
+    #[arg(long, global = true, value_name = "PATH", env = "HOLDPOINT_PROJECT")]
+    pub project: Option<PathBuf>,
+    /// Where the journal, the images and the socket are kept [default: `.holdpoint` beside the
+    /// project's file]
+    #[arg(long, global = true, value_name = "FOLDER", env = "HOLDPOINT_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The person who acts, as the project's file names them [default: the name of the user who
+    /// is logged in]
+    #[arg(long = "as", global = true, value_name = "NAME", env = "HOLDPOINT_AS")]
+    pub acting_as: Option<String>,
+}
+
+/// What can be asked for.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Verb {
+    /// Release an example twice on this computer, once well and once badly, on a scaled clock
+    Rehearse(Rehearse),
+    /// Build a version, and take it through staging to production
+    Release(Release),
+    /// Go on with the release that was under way when the conductor stopped
+    Resume(Resume),
+    /// Serve a platform on this computer, on which releases can run without a network
+    Up(Up),
+    /// Say what happens, what comes next and when, and who must act
+    Status(Reading),
+    /// Show the plan of the release that is under way
+    Plan(Reading),
+    /// Show what happened, from the journal
+    Timeline(Reading),
+    /// Consent to the plan of the release that is under way
+    Approve(Approve),
+    /// Stop the release at the next safe point
+    Halt(Reasoned),
+    /// Go on after a halt, or try again where the release is stuck
+    Continue,
+    /// Put the previous version back now
+    Rollback(Reasoned),
+    /// Look after incidents
+    #[command(subcommand)]
+    Incident(Incident),
+    /// Look after the journal
+    #[command(subcommand)]
+    Journal(Journal),
+    /// Check the project's file and the app configs that it names
+    Check(Reading),
+}
+
+/// Flags of the verbs that only read.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Reading {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the platform is.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Platform {
+    /// The address of the Machines API [default: Fly's, or that of `holdpoint up` when no
+    /// `FLY_API_TOKEN` is set]
+    #[arg(long, value_name = "URL", env = "FLY_FLAPS_BASE_URL")]
+    pub platform_url: Option<String>,
+    /// The address under which the platform's proxy serves every app, for a platform that does
+    /// not serve each app under a name of its own
+    #[arg(long, value_name = "URL", env = "HOLDPOINT_PROXY_URL")]
+    pub proxy_url: Option<String>,
+    /// Where the platform's metrics are, in Prometheus' text format
+    #[arg(long, value_name = "URL", env = "HOLDPOINT_METRICS_URL")]
+    pub metrics_url: Option<String>,
+    /// Use the platform of `holdpoint up`, whatever the environment says
+    #[arg(long, conflicts_with = "platform_url")]
+    pub local: bool,
+    /// The platform's token
+    #[arg(long, value_name = "TOKEN", env = "FLY_API_TOKEN", hide = true, hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+/// `holdpoint rehearse`.
+#[derive(Clone, Debug, Args)]
+pub struct Rehearse {
+    /// How many seconds of the release's clock pass in one real second
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub speed: u32,
+    /// The share of requests that the bad version answers with an error, 0 to 1
+    #[arg(long, default_value_t = 0.2, value_parser = share)]
+    pub fault_share: f64,
+    /// Requests per second to each app
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub traffic: u32,
+    /// Keep the journal, the images and the platform's logs after a rehearsal that went well
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// `holdpoint release`.
+#[derive(Clone, Debug, Args)]
+pub struct Release {
+    /// The version: semantic, and not released before
+    pub version: Version,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the type says it")]
+    pub platform: Platform,
+}
+
+/// `holdpoint resume`.
+#[derive(Clone, Debug, Args)]
+pub struct Resume {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the type says it")]
+    pub platform: Platform,
+}
+
+/// `holdpoint up`.
+#[derive(Clone, Debug, Args)]
+pub struct Up {
+    /// Address of the Machines API and the image registry; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4280")]
+    pub listen: SocketAddr,
+    /// Address of the proxy that serves the apps as `<app>.localhost`; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4281")]
+    pub proxy_listen: SocketAddr,
+    /// Serve `/admin/faults`, by which answers of machines can be broken on purpose
+    #[arg(long)]
+    pub allow_faults: bool,
+    /// Stop every machine on leaving; without it they run on and are found again
+    #[arg(long)]
+    pub stop_machines: bool,
+    /// Leave when standard input ends, so that a platform does not outlive who started it
+    #[arg(long)]
+    pub attached: bool,
+}
+
+/// `holdpoint approve`.
+#[derive(Clone, Debug, Args)]
+pub struct Approve {
+    /// The role in which you consent [default: the one of yours that is still missing]
+    #[arg(long)]
+    pub role: Option<Role>,
+    /// The beginning of the digest of the plan that you have read, at least 12 digits [default:
+    /// the plan that waits, which is printed]
+    #[arg(long, value_name = "DIGEST")]
+    pub plan: Option<String>,
+}
+
+/// A verb that must say why.
+#[derive(Clone, Debug, Args)]
+pub struct Reasoned {
+    /// Why, in a sentence; it goes into the journal
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// `holdpoint incident …`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Incident {
+    /// Close an incident, so that hold points no longer wait for it
+    Close {
+        /// Its number, as in `INC-4` or `4`
+        #[arg(value_parser = incident_number)]
+        incident: u64,
+        /// What was found and done
+        #[arg(long)]
+        resolution: String,
+    },
+}
+
+/// `holdpoint journal …`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Journal {
+    /// Check that no record is missing, altered or unreadable
+    Verify(Reading),
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err(format!("{share} is not between 0 and 1"))
+    }
+}
+
+fn incident_number(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix("INC-").unwrap_or(text);
+    digits.parse().map_err(|_| format!("`{text}` is not an incident, such as `INC-4`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn an_incident_is_named_with_or_without_its_letters() {
+        assert_eq!(incident_number("INC-4"), Ok(4));
+        assert_eq!(incident_number("4"), Ok(4));
+        assert!(incident_number("four").is_err());
+    }
+
+    #[test]
+    fn a_share_lies_between_nothing_and_everything() {
+        assert_eq!(share("0.2"), Ok(0.2));
+        assert!(share("1.5").is_err());
+        assert!(share("NaN").is_err());
+    }
+}

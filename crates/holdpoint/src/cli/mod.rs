@@ -1,0 +1,62 @@
+//! The command line: its definition in [`arguments`], and one file per verb. Verbs that act send
+//! a command to the conductor that runs beside them; verbs that read ask it too, or read the
+//! journal where none runs.
+
+mod act;
+pub mod arguments;
+mod check;
+mod drive;
+mod incident;
+mod journal;
+mod plan;
+mod rehearse;
+mod release;
+mod resume;
+mod status;
+mod timeline;
+mod up;
+
+use holdpoint_core::command::Command;
+
+use crate::exit_code::ExitCode;
+use crate::message::Problem;
+use crate::settings::Settings;
+
+use arguments::{Arguments, Incident, Journal, Verb};
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// When it can't be done; the problem says why and what mends it.
+pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
+    let Arguments { shared, verb } = arguments;
+    if let Verb::Rehearse(rehearse) = verb {
+        return Box::pin(rehearse::rehearse(&shared, &rehearse)).await;
+    }
+    if let Verb::Up(up) = verb {
+        return up::up(&shared, &up).await;
+    }
+    let settings = Settings::resolve(&shared)?;
+    match verb {
+        Verb::Rehearse(_) | Verb::Up(_) => Ok(ExitCode::Done),
+        Verb::Release(release) => Box::pin(release::release(&settings, &release)).await,
+        Verb::Resume(resume) => Box::pin(resume::resume(&settings, &resume)).await,
+        Verb::Status(reading) => status::status(&settings, reading).await,
+        Verb::Plan(reading) => plan::plan(&settings, reading).await,
+        Verb::Timeline(reading) => timeline::timeline(&settings, reading).await,
+        Verb::Approve(approve) => act::approve(&settings, &approve).await,
+        Verb::Halt(halt) => {
+            act::act(&settings, Command::Halt { reason: halt.reason }, "cannot halt").await
+        }
+        Verb::Continue => act::act(&settings, Command::Resume, "cannot go on").await,
+        Verb::Rollback(rollback) => {
+            let command = Command::Rollback { reason: rollback.reason };
+            act::act(&settings, command, "cannot roll back").await
+        }
+        Verb::Incident(Incident::Close { incident, resolution }) => {
+            incident::close(&settings, incident, resolution).await
+        }
+        Verb::Journal(Journal::Verify(reading)) => journal::verify(&settings, reading).await,
+        Verb::Check(reading) => check::check(&settings, reading),
+    }
+}

@@ -1,0 +1,138 @@
+//! The platform of a rehearsal: this very program, started as `holdpoint up` on free ports, with
+//! faults allowed. It stops, with all its machines, when the rehearsal is gone, however that
+//! ended.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::json;
+use thiserror::Error;
+use tokio::process::{Child, Command};
+
+use crate::adapter::clock::{Stopwatch, pause};
+use crate::adapter::platform::PlatformAddress;
+use crate::exit_code::ExitCode;
+use crate::message::Problem;
+use crate::settings::{ADDRESS_FILE, Settings};
+
+/// How long the platform may take to come up.
+const START: Duration = Duration::from_secs(30);
+
+/// How often it is looked for meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long it may take to stop its machines.
+const END: Duration = Duration::from_secs(30);
+
+/// How many of the last lines of its log are told when it does not come up.
+const TOLD_LINES: usize = 10;
+
+/// A running platform.
+#[derive(Debug)]
+pub struct Stage {
+    child: Child,
+    /// Where it is reached.
+    pub address: PlatformAddress,
+}
+
+/// Why a fault was not set.
+#[derive(Debug, Error)]
+pub enum FaultError {
+    /// The platform could not be asked.
+    #[error("could not ask the platform for a fault")]
+    Unreached(#[from] reqwest::Error),
+    /// It said no.
+    #[error("the platform answered {status} to a fault: {body}")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// What it said.
+        body: String,
+    },
+}
+
+impl Stage {
+    /// Starts the platform of this state directory and waits until it serves.
+    ///
+    /// # Errors
+    /// When it does not come up; with the last lines of its log.
+    pub async fn start(settings: &Settings) -> Result<Self, Problem> {
+        let log = settings.state_dir.join("platform.log");
+        let mut child = spawn(&settings.state_dir, &log).map_err(|error| {
+            Problem::because(ExitCode::Unexpected, "cannot start the platform", &error)
+        })?;
+        let watch = Stopwatch::start();
+        let address_file = settings.state_dir.join(ADDRESS_FILE);
+        while !address_file.is_file() {
+            let ended = child.try_wait()?;
+            if ended.is_some() || watch.elapsed() > START {
+                return Err(Problem::new(ExitCode::Unexpected, "the platform did not come up")
+                    .cause(last_lines(&log))
+                    .hint(format!("read its log in `{}`", log.display())));
+            }
+            pause(LOOK_EVERY).await;
+        }
+        let address = settings.local_platform()?;
+        Ok(Self { child, address })
+    }
+
+    /// Breaks a share of the answers that an image gives as an app, from now on.
+    ///
+    /// # Errors
+    /// When the platform does not take the fault.
+    pub async fn break_answers(
+        &self,
+        app: &str,
+        image_digest: &str,
+        share: f64,
+    ) -> Result<(), FaultError> {
+        let fault = json!({
+            "app": app,
+            "image_digest": image_digest,
+            "kind": { "error_share": { "share": share, "status": 500 } },
+        });
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("{}/admin/faults", self.address.api_base_url);
+        let request = client.post(url).bearer_auth(self.address.token()).json(&fault);
+        let response = request.send().await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let body = response.text().await.unwrap_or_default();
+        Err(FaultError::Refused { status: status.as_u16(), body })
+    }
+
+    /// Stops the platform and all its machines.
+    pub async fn stop(mut self) {
+        drop(self.child.stdin.take());
+        match tokio::time::timeout(END, self.child.wait()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the platform could not be waited for"),
+            Err(_) => tracing::warn!("the platform did not stop in time"),
+        }
+    }
+}
+
+/// Its standard input is a pipe that ends with this process; its group is its own, so that a
+/// Ctrl-C at the terminal reaches the rehearsal alone.
+fn spawn(state_dir: &Path, log: &PathBuf) -> std::io::Result<Child> {
+    let log = std::fs::File::create(log)?;
+    Command::new(std::env::current_exe()?)
+        .arg("up")
+        .args(["--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0"])
+        .args(["--allow-faults", "--attached", "--state-dir"])
+        .arg(state_dir)
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(TOLD_LINES)..).unwrap_or_default().join("\n")
+}
