@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_pasted_novel_is_cut() {
-        let novel: String = (0..500).map(|number| format!("word{number} ")).collect();
-        assert_eq!(query_tokens(&novel).len(), MAX_QUERY_TOKENS);
+        let novel: Vec<_> = (0..500).map(|number| format!("word{number}")).collect();
+        assert_eq!(query_tokens(&novel.join(" ")).len(), MAX_QUERY_TOKENS);
     }
 }

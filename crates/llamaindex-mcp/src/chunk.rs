@@ -41,35 +41,26 @@ pub fn outline(path: &str, text: &str) -> Outline {
     let mut depth = 0_usize;
     let mut heading: Option<(usize, String)> = None;
     for (event, range) in Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter() {
-        match event {
-            Event::Start(Tag::Heading { level, .. }) if depth == 0 => {
-                heading = Some((level as usize, String::new()));
-                depth += 1;
-            }
-            Event::Start(_) => {
-                if depth == 0 {
-                    cutter.block(range);
-                }
-                depth += 1;
-            }
-            Event::End(_) => {
-                depth = depth.saturating_sub(1);
-                if depth == 0
-                    && let Some((level, words)) = heading.take()
-                {
-                    cutter.heading(level, words.trim());
-                }
-            }
-            Event::Text(words) | Event::Code(words) => {
-                if let Some((_, text)) = heading.as_mut() {
-                    text.push_str(&words);
-                }
-            }
-            other => {
-                if depth == 0 && !matches!(other, Event::Rule) {
+        if let Event::Start(tag) = &event {
+            if depth == 0 {
+                if let Tag::Heading { level, .. } = tag {
+                    heading = Some((*level as usize, String::new()));
+                } else {
                     cutter.block(range);
                 }
             }
+            depth += 1;
+        } else if let Event::End(_) = &event {
+            depth = depth.saturating_sub(1);
+            if depth == 0
+                && let Some((level, words)) = heading.take()
+            {
+                cutter.heading(level, words.trim());
+            }
+        } else if let Event::Text(words) | Event::Code(words) = &event
+            && let Some((_, text)) = heading.as_mut()
+        {
+            text.push_str(words);
         }
     }
     cutter.close();

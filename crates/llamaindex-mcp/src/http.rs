@@ -19,6 +19,7 @@ use serde_json::json;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::clock::Stopwatch;
+use crate::metrics;
 use crate::service::Service;
 use crate::settings::{self, Settings};
 use crate::tools::Tools;
@@ -70,7 +71,7 @@ pub fn router(service: Arc<Service>, settings: &Settings) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/ready", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(numbers))
         .merge(mcp)
         .fallback(not_found)
         .layer(middleware::from_fn(read_body))
@@ -162,10 +163,10 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
     Json(json!({ "status": "ready" })).into_response()
 }
 
-async fn metrics(State(service): State<Arc<Service>>) -> Response {
+async fn numbers(State(service): State<Arc<Service>>) -> Response {
     let index = service.library.current();
     match service.metrics.render(index.manifest()) {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(cause) => {
             let body = Json(json!({ "error": format!("cannot write the metrics: {cause}") }));
             (StatusCode::INTERNAL_SERVER_ERROR, body).into_response()

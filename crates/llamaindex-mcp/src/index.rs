@@ -124,7 +124,7 @@ impl Index {
         let failed = |cause| IndexError::Folder { folder: index_folder.to_owned(), cause };
         let building = index_folder.join(format!("{BUILDING}{}", ulid::Ulid::generate()));
         fs::create_dir_all(&building).map_err(failed)?;
-        let manifest = write(tantivy::Index::create_in_dir(&building, schema().0)?, corpus)?;
+        let manifest = write(&tantivy::Index::create_in_dir(&building, schema().0)?, corpus)?;
         write_manifest(&building, &manifest).map_err(failed)?;
         let folder = index_folder.join(folder_name(&corpus.content_hash));
         if folder.exists() {
@@ -141,7 +141,7 @@ impl Index {
     /// [`IndexError::Engine`].
     pub fn build_in_memory(corpus: &Corpus) -> Result<Self, IndexError> {
         let index = tantivy::Index::create_in_ram(schema().0);
-        let manifest = write(index.clone(), corpus)?;
+        let manifest = write(&index, corpus)?;
         Ok(Self::reading(&index, manifest)?)
     }
 
@@ -266,7 +266,7 @@ fn schema() -> (Schema, Fields) {
     (builder.build(), fields)
 }
 
-fn write(index: tantivy::Index, corpus: &Corpus) -> Result<Manifest, TantivyError> {
+fn write(index: &tantivy::Index, corpus: &Corpus) -> Result<Manifest, TantivyError> {
     index.tokenizers().register(analysis::ANALYZER, analysis::analyzer());
     let (_, fields) = schema();
     // One thread makes one segment in the order of the corpus: equal content, equal scores.

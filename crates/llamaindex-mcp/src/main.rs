@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use clap::Parser;
 use llamaindex_mcp::library::Library;
-use llamaindex_mcp::metrics::Metrics;
 use llamaindex_mcp::service::Service;
 use llamaindex_mcp::settings::Settings;
 use llamaindex_mcp::{http, shutdown};
@@ -45,9 +44,7 @@ async fn run(settings: &Settings) -> Result<(), (u8, String)> {
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
     let library = Library::open(settings.docs.clone(), settings.index.clone())
         .map_err(|cause| (WRONG_SETTING, cause.to_string()))?;
-    let metrics = Metrics::new()
-        .map_err(|cause| (CANNOT_SERVE, format!("cannot set up the metrics: {cause}")))?;
-    let service = Service::new(library, metrics, settings.service_version.clone());
+    let service = Service::new(library, settings.service_version.clone());
     let wanted = SocketAddr::new(settings.address, settings.port);
     let listener = TcpListener::bind(wanted).await.map_err(|cause| {
         let message = format!(

@@ -2,10 +2,16 @@
 //!
 //! It holds numbers only; the words of questions are in `telemetry`.
 
-use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
-};
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
 
 use crate::index::Manifest;
 
@@ -17,80 +23,74 @@ const BUCKETS_SECS: &[f64] = &[
     0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0,
 ];
 
+/// Content type of [`Metrics::render`], as scrapers ask for it.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// Every number that the service exposes.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    request_duration: HistogramVec,
-    requests_in_flight: IntGauge,
-    tool_calls: IntCounterVec,
-    tool_duration: HistogramVec,
-    abstentions: IntCounter,
-    index_articles: IntGauge,
-    index_passages: IntGauge,
-    index_built: IntGauge,
-    resident_memory: Gauge,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    requests_in_flight: Gauge,
+    tool_calls: Family<ToolCallLabels, Counter>,
+    tool_duration: Family<ToolLabels, Histogram, fn() -> Histogram>,
+    abstentions: Counter,
+    index_articles: Gauge,
+    index_passages: Gauge,
+    index_built: Gauge,
+    resident_memory: Gauge<f64, AtomicU64>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabels {
+    method: String,
+    route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ToolCallLabels {
+    tool: String,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ToolLabels {
+    tool: String,
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(BUCKETS_SECS.iter().copied())
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            request_duration: Family::new_with_constructor(histogram),
+            requests_in_flight: Gauge::default(),
+            tool_calls: Family::default(),
+            tool_duration: Family::new_with_constructor(histogram),
+            abstentions: Counter::default(),
+            index_articles: Gauge::default(),
+            index_passages: Gauge::default(),
+            index_built: Gauge::default(),
+            resident_memory: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
 }
 
 impl Metrics {
-    /// All numbers at zero.
-    ///
-    /// # Errors
-    /// Never in practice: only if two numbers had one name.
-    pub fn new() -> Result<Self, prometheus::Error> {
-        let histogram = |name: &str, help: &str, labels: &[&str]| {
-            let options = HistogramOpts::new(name, help).buckets(BUCKETS_SECS.to_vec());
-            HistogramVec::new(options, labels)
-        };
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            IntCounterVec::new(Opts::new(name, help), labels)
-        };
-        let metrics = Self {
-            registry: Registry::new(),
-            requests: counters(
-                "http_requests_total",
-                "HTTP requests answered",
-                &["method", "route", "status"],
-            )?,
-            request_duration: histogram(
-                "http_request_duration_seconds",
-                "Time to answer an HTTP request",
-                &["method", "route"],
-            )?,
-            requests_in_flight: IntGauge::new(
-                "http_requests_in_flight",
-                "HTTP requests being answered now",
-            )?,
-            tool_calls: counters(
-                "mcp_tool_calls_total",
-                "Tool calls by outcome",
-                &["tool", "status"],
-            )?,
-            tool_duration: histogram(
-                "mcp_tool_duration_seconds",
-                "Time to carry out a tool call",
-                &["tool"],
-            )?,
-            abstentions: IntCounter::new(
-                "query_abstentions_total",
-                "Questions for which no passage fitted well enough",
-            )?,
-            index_articles: IntGauge::new("index_articles", "Articles in the index")?,
-            index_passages: IntGauge::new("index_passages", "Passages in the index")?,
-            index_built: IntGauge::new(
-                "index_built_timestamp_seconds",
-                "When the index was made, in Unix time",
-            )?,
-            resident_memory: Gauge::new(
-                "process_resident_memory_bytes",
-                "Resident memory of the process",
-            )?,
-        };
-        metrics.register()?;
-        Ok(metrics)
-    }
-
     /// A request has arrived. Pair with [`Self::request_finished`].
     pub fn request_started(&self) {
         self.requests_in_flight.inc();
@@ -98,16 +98,19 @@ impl Metrics {
 
     /// A request was answered, or its client went away.
     pub fn request_finished(&self, method: &str, route: &str, status: u16, duration_secs: f64) {
+        let (method, route) = (method.to_owned(), route.to_owned());
+        let labels = RouteLabels { method: method.clone(), route: route.clone() };
         self.requests_in_flight.dec();
-        self.requests.with_label_values(&[method, route, &status.to_string()]).inc();
-        self.request_duration.with_label_values(&[method, route]).observe(duration_secs);
+        self.request_duration.get_or_create(&labels).observe(duration_secs);
+        self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
     }
 
     /// A tool has done its work, well or not.
     pub fn tool_called(&self, tool: &str, succeeded: bool, duration_secs: f64) {
-        let status = if succeeded { "ok" } else { "error" };
-        self.tool_calls.with_label_values(&[tool, status]).inc();
-        self.tool_duration.with_label_values(&[tool]).observe(duration_secs);
+        let (tool, status) = (tool.to_owned(), if succeeded { "ok" } else { "error" });
+        let labels = ToolLabels { tool: tool.clone() };
+        self.tool_duration.get_or_create(&labels).observe(duration_secs);
+        self.tool_calls.get_or_create(&ToolCallLabels { tool, status }).inc();
     }
 
     /// A question found no passage.
@@ -119,29 +122,52 @@ impl Metrics {
     ///
     /// # Errors
     /// Never in practice: only if a value could not be written into memory.
-    pub fn render(&self, manifest: &Manifest) -> Result<String, prometheus::Error> {
+    pub fn render(&self, manifest: &Manifest) -> Result<String, fmt::Error> {
         self.index_articles.set(i64::try_from(manifest.articles.len()).unwrap_or(i64::MAX));
         self.index_passages.set(i64::try_from(manifest.passages).unwrap_or(i64::MAX));
         self.index_built.set(manifest.built_at.as_second());
         if let Some(bytes) = resident_memory_bytes() {
             self.resident_memory.set(bytes);
         }
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
     }
 
-    fn register(&self) -> Result<(), prometheus::Error> {
-        self.registry.register(Box::new(self.requests.clone()))?;
-        self.registry.register(Box::new(self.request_duration.clone()))?;
-        self.registry.register(Box::new(self.requests_in_flight.clone()))?;
-        self.registry.register(Box::new(self.tool_calls.clone()))?;
-        self.registry.register(Box::new(self.tool_duration.clone()))?;
-        self.registry.register(Box::new(self.abstentions.clone()))?;
-        self.registry.register(Box::new(self.index_articles.clone()))?;
-        self.registry.register(Box::new(self.index_passages.clone()))?;
-        self.registry.register(Box::new(self.index_built.clone()))?;
-        self.registry.register(Box::new(self.resident_memory.clone()))
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let requests = self.requests.clone();
+        registry.register("http_requests", "HTTP requests answered", requests);
+        registry.register(
+            "http_request_duration_seconds",
+            "Time to answer an HTTP request",
+            self.request_duration.clone(),
+        );
+        let in_flight = self.requests_in_flight.clone();
+        registry.register("http_requests_in_flight", "HTTP requests being answered now", in_flight);
+        registry.register("mcp_tool_calls", "Tool calls by outcome", self.tool_calls.clone());
+        registry.register(
+            "mcp_tool_duration_seconds",
+            "Time to carry out a tool call",
+            self.tool_duration.clone(),
+        );
+        registry.register(
+            "query_abstentions",
+            "Questions for which no passage fitted well enough",
+            self.abstentions.clone(),
+        );
+        registry.register("index_articles", "Articles in the index", self.index_articles.clone());
+        registry.register("index_passages", "Passages in the index", self.index_passages.clone());
+        registry.register(
+            "index_built_timestamp_seconds",
+            "When the index was made, in Unix time",
+            self.index_built.clone(),
+        );
+        registry.register(
+            "process_resident_memory_bytes",
+            "Resident memory of the process",
+            self.resident_memory.clone(),
+        );
     }
 }
 

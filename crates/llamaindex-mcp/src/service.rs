@@ -23,8 +23,8 @@ pub struct Service {
 
 impl Service {
     /// A service that is ready for requests.
-    pub fn new(library: Library, metrics: Metrics, version: String) -> Arc<Self> {
-        let telemetry = Telemetry::default();
+    pub fn new(library: Library, version: String) -> Arc<Self> {
+        let (telemetry, metrics) = (Telemetry::default(), Metrics::default());
         Arc::new(Self { library, telemetry, metrics, version, draining: AtomicBool::new(false) })
     }
 

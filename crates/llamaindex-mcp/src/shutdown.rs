@@ -47,9 +47,10 @@ pub async fn serve_until_told(
     tracing::info!(signal = name, "draining");
     service.drain();
     told.send_replace(true);
-    match tokio::time::timeout(DRAIN_TIMEOUT, serving).await {
-        Ok(outcome) => outcome?,
-        Err(_) => tracing::warn!("some connections were still open after the drain's time"),
+    if let Ok(outcome) = tokio::time::timeout(DRAIN_TIMEOUT, serving).await {
+        outcome?;
+    } else {
+        tracing::warn!("some connections were still open after the drain's time");
     }
     tracing::info!("drained");
     Ok(())

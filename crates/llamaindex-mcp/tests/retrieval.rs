@@ -53,6 +53,7 @@ fn rank(answer: &Answer, right: &[String]) -> Option<usize> {
 fn the_shops_questions_find_their_articles() {
     let (index, set) = (index(), question_set());
     let (mut first, mut among_three) = (0, 0);
+    let mut misses = Vec::new();
     for question in &set.questions {
         let answer = ask(&index, &question.question);
         let rank = rank(&answer, &question.articles);
@@ -60,33 +61,44 @@ fn the_shops_questions_find_their_articles() {
         among_three += usize::from(rank.is_some_and(|rank| rank <= 3));
         if rank != Some(1) {
             let best = answer.passages.first().map(|found| found.passage.path.as_str());
-            println!("{rank:?} {:.3} {} -> {best:?}", answer.best_score, question.question);
+            misses.push(format!("{}: {best:?}, the right one is at {rank:?}", question.question));
         }
     }
     let count = set.questions.len();
-    println!("hit@1 {first}/{count}, hit@3 {among_three}/{count}");
-    assert!(first * 100 >= count * 85, "hit@1 is {first} of {count}, the bar is 85 %");
-    assert!(among_three * 100 >= count * 95, "hit@3 is {among_three} of {count}, the bar is 95 %");
+    let told = misses.join("\n");
+    assert!(first * 100 >= count * 90, "hit@1 is {first} of {count}, the bar is 90 %\n{told}");
+    assert!(
+        among_three * 100 >= count * 95,
+        "hit@3 is {among_three} of {count}, the bar is 95 %\n{told}"
+    );
 }
 
 #[test]
 fn foreign_questions_are_mostly_met_with_silence() {
     let (index, set) = (index(), question_set());
-    let mut silent = 0;
-    for question in &set.foreign {
-        let answer = ask(&index, question);
-        silent += usize::from(answer.abstained());
-        println!("{:.3} {question}", answer.best_score);
-    }
-    let mut lowest: Vec<_> = set
-        .questions
+    let answered: Vec<_> = set
+        .foreign
         .iter()
-        .map(|own| (ask(&index, &own.question).best_score, &own.question))
+        .map(|question| (question, ask(&index, question)))
+        .filter(|(_, answer)| !answer.abstained())
+        .map(|(question, answer)| format!("{:.3} {question}", answer.best_score))
         .collect();
-    lowest.sort_by(|left, right| left.0.total_cmp(&right.0));
-    println!("lowest scores of own questions: {:?}", lowest.iter().take(8).collect::<Vec<_>>());
     let count = set.foreign.len();
-    assert!(silent * 100 >= count * 80, "{silent} of {count} foreign questions, the bar is 80 %");
+    assert!(
+        answered.len() * 100 <= count * 15,
+        "{} of {count} foreign questions are answered, the bar is 15 %\n{}",
+        answered.len(),
+        answered.join("\n")
+    );
+}
+
+#[test]
+fn the_shops_questions_are_not_met_with_silence() {
+    let (index, set) = (index(), question_set());
+    for question in &set.questions {
+        let answer = ask(&index, &question.question);
+        assert!(!answer.abstained(), "{:.3} {}", answer.best_score, question.question);
+    }
 }
 
 #[test]

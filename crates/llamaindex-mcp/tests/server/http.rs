@@ -20,9 +20,9 @@ async fn health_readiness_and_numbers_are_served() {
     running.call("query_support", json!({ "query": "fuel pump" })).await;
     let ok = r#"http_requests_total{method="POST",route="/mcp",status="200"}"#;
     assert_eq!(running.metric(ok).await, Some(1.0));
-    let bucket = r#"http_request_duration_seconds_bucket{method="POST",route="/mcp",le="+Inf"}"#;
+    let bucket = r#"http_request_duration_seconds_bucket{le="+Inf",method="POST",route="/mcp"}"#;
     assert_eq!(running.metric(bucket).await, Some(1.0));
-    let tool = r#"mcp_tool_calls_total{status="ok",tool="query_support"}"#;
+    let tool = r#"mcp_tool_calls_total{tool="query_support",status="ok"}"#;
     assert_eq!(running.metric(tool).await, Some(1.0));
     assert!(running.metric("process_resident_memory_bytes").await.expect("memory") > 1e6);
 }

@@ -168,19 +168,3 @@ async fn a_report_tells_what_was_asked_and_what_had_no_answer() {
         text.starts_with("# Questions of the last 7d") && text.contains("## Without an answer")
     );
 }
-
-#[tokio::test]
-async fn answers_come_fast() {
-    let folders = Folders::new();
-    let running = Running::start(&folders).await;
-    let mut took_ms = Vec::new();
-    for number in 0..200 {
-        let stopwatch = llamaindex_mcp::clock::Stopwatch::start();
-        running
-            .call("query_support", json!({ "query": format!("E85 fuel pump for {number} hp") }))
-            .await;
-        took_ms.push(stopwatch.elapsed_ms());
-    }
-    took_ms.sort_by(f64::total_cmp);
-    println!("query_support, one client: P50 {:.2} ms, P95 {:.2} ms", took_ms[100], took_ms[190]);
-}

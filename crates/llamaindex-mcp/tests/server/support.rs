@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// Generous, for a machine that is compiling; every wait returns as soon as it can.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The example's articles and an empty index folder, to be changed at will.
 pub(crate) struct Folders {
@@ -58,7 +58,12 @@ impl Running {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut running = Self { child, address, log, client };
         let line = running.logged("listening").await;
-        running.address = line["address"].as_str().expect("address").parse().expect("an address");
+        running.address = line
+            .get("address")
+            .and_then(Value::as_str)
+            .expect("address")
+            .parse()
+            .expect("an address");
         running
     }
 
@@ -107,7 +112,8 @@ impl Running {
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Value {
         let params = json!({ "name": tool, "arguments": arguments });
         let answer = self.rpc("tools/call", params).await;
-        answer.get("result").unwrap_or_else(|| panic!("no result: {answer}")).clone()
+        assert!(answer.get("result").is_some(), "no result: {answer}");
+        answer.get("result").cloned().unwrap_or_default()
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
@@ -145,7 +151,8 @@ pub(crate) async fn until<T>(what: &str, attempt: impl AsyncFn() -> Option<T>) -
             }
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited for: {what}"))
+    let in_time = tokio::time::timeout(PATIENCE, waiting).await.ok();
+    in_time.ok_or(what).expect("waited for too long")
 }
 
 async fn gather(stdout: BufReader<tokio::process::ChildStdout>, log: Arc<Mutex<Vec<Value>>>) {
