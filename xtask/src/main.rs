@@ -1,3 +1,59 @@
-//! xtask
+//! The one door to every task of this repository: `cargo xtask VERB`.
+//!
+//! It starts other programs and reads this repository's own files. It decides nothing about
+//! Holdpoint itself, and no crate of the workspace depends on it.
 
-fn main() {}
+mod failure;
+mod process;
+mod setup;
+mod simulation;
+mod stages;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The one door to every task of this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Install what the tests need and is missing: Debian packages (as root) and pinned tools
+    Setup,
+    /// Set up, build and run every test and check, cheapest first; stop at the first that fails
+    #[command(visible_alias = "ci")]
+    Test,
+    /// Check the rules of this repository that no other tool knows
+    Tidy,
+    /// Run the simulator over many seeds, or over one
+    Sim {
+        /// How many seeds to run
+        #[arg(long, default_value_t = simulation::DEFAULT_SEEDS)]
+        seeds: u64,
+        /// Run this one seed and tell its story
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+}
+
+#[expect(clippy::print_stderr, reason = "the one place that tells a failure")]
+fn main() -> ExitCode {
+    let result = match Arguments::parse().verb {
+        Verb::Setup => setup::run(),
+        Verb::Test => stages::run(),
+        Verb::Tidy => tidy::run(),
+        Verb::Sim { seeds, seed } => simulation::run(seeds, seed),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
