@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The newest questions are kept, about 2 MB at most.
+/// The newest questions are kept: a few megabytes at most, less than the index itself needs.
 const MAX_RECORDS: usize = 5_000;
 /// Longer questions are cut before they are remembered.
 const MAX_QUESTION_CHARS: usize = 300;
