@@ -112,7 +112,7 @@ impl Knowledge {
         };
         let request = CallToolRequestParams::new(TOOL).with_arguments(arguments);
         let result = connection.peer().call_tool(request).await;
-        passages(result.map_err(|error| KnowledgeError::Call(error.to_string()))?)
+        passages(&result.map_err(|error| KnowledgeError::Call(error.to_string()))?)
     }
 
     async fn connected(&self) -> Result<Arc<Connection>, KnowledgeError> {
@@ -163,7 +163,7 @@ struct Passage {
     text: String,
 }
 
-fn passages(result: CallToolResult) -> Result<Vec<Citation>, KnowledgeError> {
+fn passages(result: &CallToolResult) -> Result<Vec<Citation>, KnowledgeError> {
     let texts = || {
         let blocks = result.content.iter().filter_map(|block| block.as_text());
         blocks.map(|block| block.text.as_str()).collect::<Vec<_>>().join("\n")
@@ -207,7 +207,7 @@ mod tests {
             "passages": [{"title": "Returns", "path": "returns.md", "heading": "", "score": 0.9,
                 "start": 10, "end": 20, "text": "30 days"}, {"title": "x", "path": "y", "text": " "}]
         }));
-        let citations = passages(result).unwrap();
+        let citations = passages(&result).unwrap();
         assert_eq!(citations.len(), 1);
         assert_eq!(citations[0].path, "returns.md");
         assert_eq!((citations[0].start, citations[0].end), (Some(10), Some(20)));
@@ -219,13 +219,13 @@ mod tests {
         let result = CallToolResult::structured(json!({
             "abstained": true, "passages": [{"title": "a", "path": "b", "text": "c"}]
         }));
-        assert_eq!(passages(result).unwrap(), Vec::new());
+        assert_eq!(passages(&result).unwrap(), Vec::new());
     }
 
     #[test]
     fn a_refusal_is_told_in_the_servers_words() {
         let result = CallToolResult::error(vec![ContentBlock::text("`query` is empty")]);
-        let error = passages(result).unwrap_err().to_string();
+        let error = passages(&result).unwrap_err().to_string();
         assert!(error.contains("refused the question: `query` is empty"), "{error}");
     }
 
@@ -233,10 +233,10 @@ mod tests {
     fn nonsense_is_an_error_and_no_panic() {
         let nonsense = [json!(null), json!([]), json!({"passages": 5}), json!({"passages": [{}]})];
         for value in nonsense {
-            let read = passages(CallToolResult::structured(value.clone()));
+            let read = passages(&CallToolResult::structured(value.clone()));
             assert!(matches!(read, Err(KnowledgeError::Unreadable(_))), "{value}");
         }
         let text = CallToolResult::success(vec![ContentBlock::text("hello")]);
-        assert!(matches!(passages(text), Err(KnowledgeError::Unreadable(_))));
+        assert!(matches!(passages(&text), Err(KnowledgeError::Unreadable(_))));
     }
 }

@@ -52,7 +52,8 @@ pub(crate) struct Sent {
     /// The message's id at Chatwoot.
     pub(crate) receipt: Option<String>,
     /// RFC 3339.
-    pub(crate) sent_at: Option<String>,
+    #[serde(rename = "sent_at")]
+    pub(crate) at: Option<String>,
 }
 
 /// How an attempt ended.

@@ -262,7 +262,7 @@ fn address(
     example: &'static str,
 ) -> Result<String, SettingsError> {
     let refused = || SettingsError::Address { variable, value: value.to_owned(), example };
-    let uri: http::Uri = value.parse().map_err(|_: http::uri::InvalidUri| refused())?;
+    let uri: http::Uri = value.parse().map_err(|_unreadable: http::uri::InvalidUri| refused())?;
     let web = matches!(uri.scheme_str(), Some("http" | "https"));
     if !web || uri.host().is_none_or(str::is_empty) {
         return Err(refused());
@@ -276,7 +276,7 @@ mod tests {
 
     fn read(words: &[&str]) -> Result<Settings, SettingsError> {
         let words = ["agent-service"].iter().chain(words);
-        Arguments::try_parse_from(words).unwrap().check()
+        Arguments::try_parse_from(words)?.check()
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(crate) fn verify(
 ) -> Result<(), SignatureError> {
     let (signature, timestamp) = signature.zip(timestamp).ok_or(SignatureError::Missing)?;
     let signed_secs: i64 =
-        timestamp.parse().map_err(|_: std::num::ParseIntError| SignatureError::Timestamp)?;
+        timestamp.parse().map_err(|_odd: std::num::ParseIntError| SignatureError::Timestamp)?;
     let given = signature.strip_prefix("sha256=").and_then(|digits| hex::decode(digits).ok());
     let given = given.ok_or(SignatureError::Mismatch)?;
     let matches = secrets.iter().fold(Choice::from(0), |matches, secret| {

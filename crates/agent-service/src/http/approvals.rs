@@ -213,7 +213,7 @@ fn bounds(part: &Part) -> Result<(i64, u32), ApiError> {
     }
     let after = match &part.cursor {
         None => 0,
-        Some(cursor) => cursor.parse().map_err(|_: std::num::ParseIntError| {
+        Some(cursor) => cursor.parse().map_err(|_odd: std::num::ParseIntError| {
             ApiError::bad_request("`cursor` isn't one\nhint: pass the last answer's `next_cursor`")
         })?,
     };

@@ -19,7 +19,8 @@ pub(crate) struct ApiError {
     message: String,
     /// Further members of the body.
     members: Map<String, Value>,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// Boxed, because few refusals have one and every result carries the room for it.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl ApiError {
@@ -40,7 +41,7 @@ impl ApiError {
 
     /// With a response header.
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.header = Some(Box::new((name, value)));
         self
     }
 
@@ -62,7 +63,8 @@ impl IntoResponse for ApiError {
         let error = json!({ "code": self.code, "message": message, "hint": hint });
         body.insert("error".to_owned(), error);
         let mut response = (self.status, Json(Value::Object(body))).into_response();
-        if let Some((name, value)) = self.header {
+        if let Some(header) = self.header {
+            let (name, value) = *header;
             response.headers_mut().insert(name, value);
         }
         response

@@ -183,18 +183,15 @@ impl Storage {
         limit: u32,
     ) -> Result<Vec<Approval>, StorageError> {
         let operation = "list the approvals";
-        let rows = match state {
-            Some(state) => {
-                let statement = select_approvals!(
-                    "WHERE a.state = ?1 AND a.number > ?2 ORDER BY a.number LIMIT ?3"
-                );
-                let query = sqlx::query(statement).bind(state.name()).bind(after).bind(limit);
-                query.fetch_all(&self.readers).await
-            }
-            None => {
-                let statement = select_approvals!("WHERE a.number > ?1 ORDER BY a.number LIMIT ?2");
-                sqlx::query(statement).bind(after).bind(limit).fetch_all(&self.readers).await
-            }
+        let rows = if let Some(state) = state {
+            let statement = select_approvals!(
+                "WHERE a.state = ?1 AND a.number > ?2 ORDER BY a.number LIMIT ?3"
+            );
+            let query = sqlx::query(statement).bind(state.name()).bind(after).bind(limit);
+            query.fetch_all(&self.readers).await
+        } else {
+            let statement = select_approvals!("WHERE a.number > ?1 ORDER BY a.number LIMIT ?2");
+            sqlx::query(statement).bind(after).bind(limit).fetch_all(&self.readers).await
         };
         rows.map_err(failed(operation))?.iter().map(approval).collect()
     }
@@ -240,7 +237,7 @@ fn approval(row: &SqliteRow) -> Result<Approval, StorageError> {
             text: column(row, "draft_text")?,
             note: column(row, "draft_note")?,
             citations: serde_json::from_str(&citations)
-                .map_err(|_: serde_json::Error| unknown("citations", &citations))?,
+                .map_err(|_odd: serde_json::Error| unknown("citations", &citations))?,
         },
         text: column(row, "text")?,
         digest: String::new(),

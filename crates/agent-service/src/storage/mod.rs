@@ -96,7 +96,7 @@ impl Storage {
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.read_only(true).create_if_missing(false))
+            .connect_with(options.pragma("query_only", "ON"))
             .await
             .map_err(failed)?;
         Ok(Self { writer, readers })

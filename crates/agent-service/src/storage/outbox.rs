@@ -152,6 +152,6 @@ fn sent(row: &SqliteRow) -> Result<Sent, sqlx::Error> {
         arguments: serde_json::from_str(&arguments).unwrap_or(serde_json::Value::String(arguments)),
         digest: row.try_get("digest")?,
         receipt: row.try_get("receipt")?,
-        sent_at: sent_at_ms.map(clock::rfc3339),
+        at: sent_at_ms.map(clock::rfc3339),
     })
 }
