@@ -28,6 +28,8 @@ struct Counts {
     times: BTreeMap<(String, String), Histogram>,
     /// What clients got, by app and status: the proxy's own answers are in it.
     edge: BTreeMap<(String, u16), u64>,
+    /// Attempts that had to be repeated, by app and cause.
+    retries: BTreeMap<(String, &'static str), u64>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -67,6 +69,13 @@ impl Metrics {
         *counts.edge.entry((app.to_owned(), status)).or_default() += 1;
     }
 
+    /// Counts an attempt that had to be repeated, with or at another machine. Drained machines
+    /// cause none.
+    pub(crate) fn count_retry(&self, app: &str, cause: &'static str) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.retries.entry((app.to_owned(), cause)).or_default() += 1;
+    }
+
     /// Forgets a machine that is destroyed.
     pub(crate) fn forget(&self, app: &str, machine: &str) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,6 +106,13 @@ impl Metrics {
             writeln!(
                 text,
                 r#"fly_edge_http_responses_count{{app="{app}",region="{region}",status="{status}"}} {count}"#
+            )?;
+        }
+        writeln!(text, "# TYPE platform_local_proxy_retries_count counter")?;
+        for ((app, cause), count) in &counts.retries {
+            writeln!(
+                text,
+                r#"platform_local_proxy_retries_count{{app="{app}",region="{region}",cause="{cause}"}} {count}"#
             )?;
         }
         writeln!(text, "# TYPE fly_app_http_response_time_seconds histogram")?;

@@ -148,7 +148,11 @@ impl Forwarder {
         let took = clock::instant().duration_since(begun);
         match sent {
             Ok(Ok(answer)) => self.deliver(journey, visit, answer, took),
-            Ok(Err(error)) => journey.retry(instance, &error),
+            Ok(Err(error)) => {
+                let cause = if error.is_connect() { "refused" } else { "broken" };
+                self.fleet.metrics().count_retry(&journey.app, cause);
+                journey.retry(instance, &error)
+            }
             Err(_elapsed) => Attempt::Failed(
                 StatusCode::GATEWAY_TIMEOUT,
                 format!("machine `{}` did not answer in time", instance.machine),

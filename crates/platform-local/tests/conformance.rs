@@ -1,0 +1,17 @@
+//! The platform is held to the cases that every server of the Machines API is held to.
+
+mod support;
+
+use support::{TOKEN, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_platform_passes_the_conformance_suite() {
+    let world = World::new().await;
+    let base_url = format!("http://{}", world.api.api);
+    let image = format!("{}/echo@{}", world.api.api, world.image);
+    let outcomes = machines_api::conformance::run(&base_url, TOKEN, &image).await;
+    assert!(outcomes.len() >= 15, "only {} cases ran", outcomes.len());
+    let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.result.is_err()).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    world.end().await;
+}
