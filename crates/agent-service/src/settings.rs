@@ -80,7 +80,7 @@ struct Arguments {
     #[arg(long, env = "SERVICE_VERSION", default_value = env!("CARGO_PKG_VERSION"))]
     service_version: String,
     /// Which log lines are written, for example `info` or `agent_service=debug`
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    #[arg(long, env = "RUST_LOG", default_value = "info,rmcp=warn")]
     log: String,
 }
 
@@ -193,7 +193,7 @@ impl Arguments {
             machine_id,
             service_version: filled(Some(self.service_version))
                 .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
-            log: filled(Some(self.log)).unwrap_or_else(|| "info".to_owned()),
+            log: filled(Some(self.log)).unwrap_or_else(|| "info,rmcp=warn".to_owned()),
         })
     }
 

@@ -64,6 +64,28 @@ async fn a_message_survives_a_kill_right_after_its_answer() {
 }
 
 #[tokio::test]
+async fn a_draft_that_the_customer_overtook_is_dropped() {
+    let knowledge = knowledge::Server::start().await;
+    knowledge.set(Mode::Hangs);
+    let service = Setup::knowing(&knowledge).start().await;
+    service.customer_writes(1, 7, "May I return parts?").await;
+    eventually("the question", || async { knowledge.questions().first().cloned() }).await;
+    service.customer_writes(2, 7, "They are unused.").await;
+    eventually("both", || async { knowledge.questions().get(1).cloned() }).await;
+    knowledge.set(Mode::Answers);
+    let item = service.draft().await;
+    assert_eq!(item["customer_text"], "May I return parts?\n\nThey are unused.");
+    eventually("the first draft dropped", || async {
+        let log = service.log.lock().unwrap();
+        let dropped = "draft dropped: the customer went on";
+        log.iter().any(|line| line["message"] == dropped).then_some(())
+    })
+    .await;
+    let (_, all) = service.get("/approvals").await;
+    assert_eq!(all["items"], json!([item]));
+}
+
+#[tokio::test]
 async fn a_knowledge_server_that_comes_back_still_answers() {
     let knowledge = knowledge::Server::start().await;
     let address = knowledge.address.to_string();

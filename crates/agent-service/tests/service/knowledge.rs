@@ -13,6 +13,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What the tool does.
@@ -22,12 +23,13 @@ pub(crate) enum Mode {
     Abstains,
     Refuses,
     TalksNonsense,
+    /// Answers when the mode is another one.
     Hangs,
 }
 
 #[derive(Debug)]
 struct State {
-    mode: Mutex<Mode>,
+    mode: watch::Sender<Mode>,
     questions: Mutex<Vec<String>>,
 }
 
@@ -49,7 +51,8 @@ impl ServerHandler for Tools {
         let question = arguments["query"].as_str().unwrap().to_owned();
         assert!(question.chars().count() <= 2_000, "the tool takes 2,000 characters");
         self.0.questions.lock().unwrap().push(question);
-        let mode = *self.0.mode.lock().unwrap();
+        let mut modes = self.0.mode.subscribe();
+        let mode = *modes.wait_for(|mode| *mode != Mode::Hangs).await.unwrap();
         let result = match mode {
             Mode::Answers => CallToolResult::structured(json!({
                 "abstained": false, "content_hash": "abc", "took_ms": 0.1,
@@ -66,7 +69,7 @@ impl ServerHandler for Tools {
             })),
             Mode::Refuses => CallToolResult::error(vec![ContentBlock::text("`query` is odd")]),
             Mode::TalksNonsense => CallToolResult::structured(json!(["?"])),
-            Mode::Hangs => std::future::pending().await,
+            Mode::Hangs => unreachable!("it waited for another mode"),
         };
         Ok(result.into())
     }
@@ -87,7 +90,7 @@ impl Server {
 
     /// At an address, for requests whose Host header is one of `hosts`.
     pub(crate) async fn start_at(address: &str, hosts: &[&str]) -> Self {
-        let mode = Mutex::new(Mode::Answers);
+        let mode = watch::Sender::new(Mode::Answers);
         let state = Arc::new(State { mode, questions: Mutex::default() });
         let stop = CancellationToken::new();
         let config = StreamableHttpServerConfig::default()
@@ -114,7 +117,7 @@ impl Server {
     }
 
     pub(crate) fn set(&self, mode: Mode) {
-        *self.state.mode.lock().unwrap() = mode;
+        self.state.mode.send_replace(mode);
     }
 
     pub(crate) fn questions(&self) -> Vec<String> {
