@@ -211,3 +211,36 @@ async fn what_was_not_approved_is_not_sent() {
     let log = json!(posts.iter().map(|post| post.body.clone()).collect::<Vec<_>>()).to_string();
     assert!(!log.contains("refund"), "{log}");
 }
+
+#[tokio::test]
+async fn however_often_it_is_killed_every_approved_reply_arrives_once() {
+    const REPLIES: i64 = 8;
+    let knowledge = knowledge::Server::start().await;
+    let chatwoot = chatwoot::Server::start().await;
+    let setup = setup(&knowledge, &chatwoot.url());
+    for number in 1..=REPLIES {
+        let service = setup.start().await;
+        service.customer_writes(number, number, "May I return unused parts?").await;
+        let item = service.draft().await;
+        let text = format!("Reply {number}");
+        let path = format!("/approvals/{}/approve", item["id"].as_str().unwrap());
+        let body = json!({"actor": "maria", "version": 1, "text": text});
+        let before = chatwoot.posts().len();
+        assert_eq!(service.post(&path, &body).await.0, 200);
+        // Sometimes at once, sometimes around the answer to the request to send.
+        if number % 2 == 0 {
+            posted(&chatwoot, before + 1).await;
+        }
+        service.kill().await;
+    }
+    let service = setup.start().await;
+    service.wait_for_items("executed", usize::try_from(REPLIES).unwrap()).await;
+    let mut sent: Vec<String> = chatwoot
+        .replies()
+        .iter()
+        .map(|reply| reply["content"].as_str().unwrap().to_owned())
+        .collect();
+    sent.sort();
+    let expected: Vec<String> = (1..=REPLIES).map(|number| format!("Reply {number}")).collect();
+    assert_eq!(sent, expected);
+}
