@@ -35,7 +35,7 @@ struct Arguments {
     /// A local proxy through which `MCP_APP` is reached
     #[arg(long, env = "FLY_LOCAL_PROXY")]
     local_proxy: Option<String>,
-    /// The app that serves knowledge, behind the local proxy
+    /// The Fly app that serves knowledge: behind the local proxy, or else at `<app>.fly.dev`
     #[arg(long, env = "MCP_APP")]
     mcp_app: Option<String>,
     /// How long one question to the knowledge server or the model may take, in milliseconds
@@ -204,9 +204,12 @@ impl Arguments {
             let url = address("MCP_URL", &url, "http://127.0.0.1:8081/mcp")?;
             return Ok(KnowledgeSettings { url, host, token });
         }
-        let proxy = filled(self.local_proxy.clone()).zip(filled(self.mcp_app.clone()));
-        let Some((proxy, app)) = proxy else {
+        let Some(app) = filled(self.mcp_app.clone()) else {
             let url = "http://127.0.0.1:8081/mcp".to_owned();
+            return Ok(KnowledgeSettings { url, host, token });
+        };
+        let Some(proxy) = filled(self.local_proxy.clone()) else {
+            let url = address("MCP_APP", &format!("https://{app}.fly.dev/mcp"), "knowledge")?;
             return Ok(KnowledgeSettings { url, host, token });
         };
         let proxy = address("FLY_LOCAL_PROXY", &proxy, "http://127.0.0.1:8080")?;
@@ -285,6 +288,15 @@ mod tests {
         let settings = read(&words).unwrap();
         assert_eq!(settings.knowledge.url, "http://127.0.0.1:9000/mcp");
         assert_eq!(settings.knowledge.host.as_deref(), Some("knowledge-staging.localhost"));
+    }
+
+    #[test]
+    fn without_a_local_proxy_the_app_is_reached_on_fly() {
+        let settings = read(&["--mcp-app", "knowledge"]).unwrap();
+        assert_eq!(settings.knowledge.url, "https://knowledge.fly.dev/mcp");
+        assert_eq!(settings.knowledge.host, None);
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.knowledge.url, "http://127.0.0.1:8081/mcp");
     }
 
     #[test]
