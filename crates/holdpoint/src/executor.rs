@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use holdpoint_core::effect::{CheckResult, Effect, Evidence, Failure, Notice, Outcome, Refusal, RefusalKind};
+use holdpoint_core::effect::{
+    CheckResult, Effect, Evidence, Failure, Notice, Outcome, Refusal, RefusalKind,
+};
 use holdpoint_core::id::{AppName, EffectId, ImageDigest, ServiceName};
 use holdpoint_core::plan::StepKind;
 use holdpoint_core::project::Project;

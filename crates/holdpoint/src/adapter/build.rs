@@ -47,7 +47,9 @@ pub struct BuildPlace {
 #[derive(Debug, Error)]
 pub enum BuildError {
     /// The log can't be written.
-    #[error("could not write the build log `{path}`: {source}\nhint: check that the state directory may be written and the disk is not full")]
+    #[error(
+        "could not write the build log `{path}`: {source}\nhint: check that the state directory may be written and the disk is not full"
+    )]
     Log {
         /// The log.
         path: PathBuf,
@@ -55,7 +57,9 @@ pub enum BuildError {
         source: io::Error,
     },
     /// The command can't be started.
-    #[error("could not run `{command}` in `{directory}` to build `{service}`: {source}\nhint: check `command` and `directory` of the service's `[services.build]`")]
+    #[error(
+        "could not run `{command}` in `{directory}` to build `{service}`: {source}\nhint: check `command` and `directory` of the service's `[services.build]`"
+    )]
     Start {
         /// The service.
         service: String,
@@ -67,7 +71,9 @@ pub enum BuildError {
         source: io::Error,
     },
     /// The command failed.
-    #[error("building `{service}` failed: `{command}` ended with {status}\n{last_lines}\nhint: mend what it names and repeat; the whole output is in `{log}`")]
+    #[error(
+        "building `{service}` failed: `{command}` ended with {status}\n{last_lines}\nhint: mend what it names and repeat; the whole output is in `{log}`"
+    )]
     Failed {
         /// The service.
         service: String,
@@ -89,7 +95,9 @@ pub enum BuildError {
         command: String,
     },
     /// The command made no program.
-    #[error("the build of `{service}` made no `{path}`\nhint: correct `binary` in the service's `[services.build]`, or unset CARGO_TARGET_DIR if cargo builds elsewhere")]
+    #[error(
+        "the build of `{service}` made no `{path}`\nhint: correct `binary` in the service's `[services.build]`, or unset CARGO_TARGET_DIR if cargo builds elsewhere"
+    )]
     NoBinary {
         /// The service.
         service: String,
@@ -111,7 +119,9 @@ pub enum BuildError {
     #[error(transparent)]
     Digest(#[from] oci_image::DigestError),
     /// The registry did not take the image.
-    #[error("could not push the image to `{repository}`: {source}\nhint: check that the platform runs and the token is valid; pushing again is safe")]
+    #[error(
+        "could not push the image to `{repository}`: {source}\nhint: check that the platform runs and the token is valid; pushing again is safe"
+    )]
     Push {
         /// The repository.
         repository: String,
@@ -132,8 +142,8 @@ pub async fn compile(place: &BuildPlace, service: &Service) -> Result<(), BuildE
     let (name, command) = (service.name.clone(), words.join(" "));
     let directory = place.project_root.join(&service.build.directory);
     let log = place.state_dir.join("logs").join(format!("build-{name}.log"));
-    let (output, errors) = open_log(&log)
-        .map_err(|source| BuildError::Log { path: log.clone(), source })?;
+    let (output, errors) =
+        open_log(&log).map_err(|source| BuildError::Log { path: log.clone(), source })?;
     let (program, arguments) =
         words.split_first().map_or(("", [].as_slice()), |(first, rest)| (first.as_str(), rest));
     let mut child = Command::new(program)

@@ -115,10 +115,8 @@ impl Journal {
         if !path.exists() {
             return Ok(None);
         }
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .read_only(true)
-            .busy_timeout(BUSY_TIMEOUT);
+        let options =
+            SqliteConnectOptions::new().filename(&path).read_only(true).busy_timeout(BUSY_TIMEOUT);
         let journal = Self::connect(options, path).await?;
         let tables = "SELECT count(*) FROM sqlite_master WHERE name IN ('format', 'record')";
         let tables: i64 = sqlx::query_scalar(tables)
@@ -327,5 +325,26 @@ mod tests {
         std::fs::write(directory.path().join(FILE), "x".repeat(5000)).expect("written");
         let error = Journal::open(directory.path()).await.expect_err("refused").to_string();
         assert!(error.contains("hint: the file is damaged"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_and_a_read_only_one_lose_no_record_and_tell_their_mend() {
+        let directory = tempfile::tempdir().expect("directory");
+        let journal = Journal::open(directory.path()).await.expect("opened");
+        let records = records(2);
+        journal.append(&records[0]).await.expect("appended");
+        for (make, undo, hint) in [
+            ("PRAGMA query_only = 1", "PRAGMA query_only = 0", "make the state directory writable"),
+            ("PRAGMA max_page_count = 1", "PRAGMA max_page_count = 100000", "free space"),
+        ] {
+            sqlx::query(make).execute(&journal.pool).await.expect("set");
+            let mut large = records[1].clone();
+            large.body = "x".repeat(1024 * 1024);
+            let error = journal.append(&large).await.expect_err("refused").to_string();
+            assert!(error.contains(&format!("hint: {hint}")), "{error}");
+            sqlx::query(undo).execute(&journal.pool).await.expect("set");
+        }
+        assert_eq!(journal.read_all().await.expect("read"), records[..1]);
+        journal.append(&records[1]).await.expect("appended after all");
     }
 }

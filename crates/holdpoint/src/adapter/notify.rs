@@ -83,8 +83,7 @@ impl Notifier {
     /// Hands a message to the terminal, once. A terminal that doesn't keep up loses lines: they are in
     /// the journal all the same.
     pub fn show(&self, id: &EffectId, notice: &Notice) {
-        let is_new =
-            self.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        let is_new = self.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
         if !is_new {
             return;
         }
@@ -101,8 +100,8 @@ impl Notifier {
 }
 
 async fn tell_one(webhook: &str, id: &str, notice: &Notice) -> Result<(), NotifyError> {
-    let url = Url::parse(webhook)
-        .map_err(|error| NotifyError::Address { message: error.to_string() })?;
+    let url =
+        Url::parse(webhook).map_err(|error| NotifyError::Address { message: error.to_string() })?;
     let host = url.host_str().unwrap_or_default().to_owned();
     let unreached = |error: reqwest::Error| NotifyError::Unreached {
         host: host.clone(),

@@ -299,20 +299,20 @@ mod tests {
         GitFacts { head: "abc".to_owned(), is_clean: true, tag }
     }
 
-    fn tag(commit: &str, is_on_main: bool) -> Option<Tag> {
+    fn tag(commit: &str, is_on_main: bool) -> Tag {
         let main = Some(("main".to_owned(), is_on_main));
-        Some(Tag { name: "v1.0.0".to_owned(), commit: commit.to_owned(), main })
+        Tag { name: "v1.0.0".to_owned(), commit: commit.to_owned(), main }
     }
 
     #[test]
     fn a_release_comes_from_a_clean_tag_on_main() {
         let version = Version::new(1, 0, 0);
-        assert!(judge_git(&facts(tag("abc", true)), &version).is_ok());
+        assert!(judge_git(&facts(Some(tag("abc", true))), &version).is_ok());
         for (wrong, expected) in [
             (facts(None), "there is no tag `v1.0.0`"),
-            (facts(tag("def", true)), "but abc is checked out"),
-            (facts(tag("abc", false)), "is not on `main`"),
-            (GitFacts { is_clean: false, ..facts(tag("abc", true)) }, "the files differ"),
+            (facts(Some(tag("def", true))), "but abc is checked out"),
+            (facts(Some(tag("abc", false))), "is not on `main`"),
+            (GitFacts { is_clean: false, ..facts(Some(tag("abc", true))) }, "the files differ"),
         ] {
             let (detail, hint) = judge_git(&wrong, &version).expect_err("refused");
             assert!(detail.contains(expected) && !hint.is_empty(), "{detail}");
@@ -339,9 +339,8 @@ mod tests {
 
     #[test]
     fn staging_and_production_are_told_apart_and_have_one_size() {
-        let of = |app: &str, memory: &str| {
-            format!("app = \"{app}\"\n[[vm]]\nmemory = \"{memory}\"\n")
-        };
+        let of =
+            |app: &str, memory: &str| format!("app = \"{app}\"\n[[vm]]\nmemory = \"{memory}\"\n");
         for (staging, production, expected) in [
             (of("shop-staging", "512mb"), of("shop", "512mb"), None),
             (of("shop-test", "512mb"), of("shop", "512mb"), Some("does not end in `-staging`")),

@@ -36,7 +36,9 @@ pub struct Address {
 
 /// Why no questions can be asked.
 #[derive(Debug, Error)]
-#[error("could not prepare HTTP for probes: {message}\nhint: install the system's root certificates (Debian: `ca-certificates`)")]
+#[error(
+    "could not prepare HTTP for probes: {message}\nhint: install the system's root certificates (Debian: `ca-certificates`)"
+)]
 pub struct ProberError {
     /// What the client says.
     pub message: String,
@@ -73,10 +75,8 @@ impl Prober {
         let mut results = Vec::new();
         for check in checks {
             let watch = Stopwatch::start();
-            let asked = tokio::time::timeout(
-                Duration::from_millis(check.within_ms),
-                self.ask(app, check),
-            );
+            let asked =
+                tokio::time::timeout(Duration::from_millis(check.within_ms), self.ask(app, check));
             let answer = asked.await.unwrap_or_else(|_elapsed| {
                 Err(format!("no whole answer within {} ms", check.within_ms))
             });

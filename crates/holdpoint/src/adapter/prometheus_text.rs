@@ -98,7 +98,10 @@ mod tests {
                     broken{app=\"shop\n";
         let found: Vec<_> = series(text).collect();
         assert_eq!(found.len(), 3);
-        assert_eq!((found[0].name, found[0].label("app"), found[0].value), ("answers", "shop", 12.0));
+        assert_eq!(
+            (found[0].name, found[0].label("app"), found[0].value),
+            ("answers", "shop", 12.0)
+        );
         assert_eq!((found[1].name, found[1].label("app"), found[1].value), ("plain", "", 1.5));
         assert_eq!(found[2].label("path"), "a\\b\"c\n");
         assert_eq!(found[2].value.total_cmp(&f64::INFINITY), std::cmp::Ordering::Equal);

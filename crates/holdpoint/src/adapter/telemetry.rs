@@ -167,7 +167,9 @@ mod tests {
         let watched = [(Environment::Production, vec![(ServiceName::new("web"), app.clone())])];
         let mut paths = BTreeMap::new();
         let count = |count: u64| {
-            format!("fly_app_http_responses_count{{app=\"shop\",instance=\"1\",status=\"200\"}} {count}\n")
+            format!(
+                "fly_app_http_responses_count{{app=\"shop\",instance=\"1\",status=\"200\"}} {count}\n"
+            )
         };
         *text.lock().expect("text") = count(10);
         let first = telemetry.look(timestamp(100), &watched, &paths).await.expect("scraped");

@@ -122,10 +122,8 @@ impl Git<'_> {
         &self,
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Result<Output, VcsError> {
-        let failed = |message: String| VcsError::Run {
-            directory: self.directory.to_owned(),
-            message,
-        };
+        let failed =
+            |message: String| VcsError::Run { directory: self.directory.to_owned(), message };
         let output = Command::new("git")
             .args(arguments)
             .current_dir(self.directory)

@@ -140,7 +140,8 @@ fn described(exit: &ExitEvent) -> String {
     if exit.oom_killed {
         return "was killed for want of memory".to_owned();
     }
-    if exit.signal != 0 {
+    // Fly writes -1 where there was none.
+    if exit.signal > 0 {
         return format!("was ended by signal {}", exit.signal);
     }
     format!("exited with code {}", exit.exit_code)
@@ -158,8 +159,8 @@ mod tests {
     }
 
     fn event(kind: &str, exit: Option<ExitEvent>) -> MachineEvent {
-        let request = exit
-            .map(|exit| EventRequest { exit_event: Some(exit), ..EventRequest::default() });
+        let request =
+            exit.map(|exit| EventRequest { exit_event: Some(exit), ..EventRequest::default() });
         MachineEvent { event_type: kind.to_owned(), request, ..MachineEvent::default() }
     }
 
@@ -187,9 +188,12 @@ mod tests {
     fn a_program_that_ends_by_itself_is_hopeless_and_the_old_ones_end_is_not() {
         let mut machine = machine(MachineState::Stopped);
         let asked = ExitEvent { requested_stop: true, ..ExitEvent::default() };
-        let unasked = ExitEvent { exit_code: 3, ..ExitEvent::default() };
-        machine.events =
-            vec![event("exit", Some(asked)), event("update", None), event("exit", Some(unasked.clone()))];
+        let unasked = ExitEvent { exit_code: 3, signal: -1, ..ExitEvent::default() };
+        machine.events = vec![
+            event("exit", Some(asked)),
+            event("update", None),
+            event("exit", Some(unasked.clone())),
+        ];
         assert!(matches!(seen(&machine), Look::Still(_)));
         machine.events.insert(0, event("exit", Some(unasked)));
         assert_eq!(seen(&machine), Look::Hopeless("exited with code 3".to_owned()));

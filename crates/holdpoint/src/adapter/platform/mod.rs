@@ -38,7 +38,9 @@ pub enum PlatformError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// No client for secrets could be made.
-    #[error("could not prepare HTTP for the platform: {message}\nhint: install the system's root certificates (Debian: `ca-certificates`)")]
+    #[error(
+        "could not prepare HTTP for the platform: {message}\nhint: install the system's root certificates (Debian: `ca-certificates`)"
+    )]
     Http {
         /// What the client says.
         message: String,

@@ -7,9 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use futures::future::try_join_all;
-use holdpoint_core::id::{
-    AppName, Environment, ImageDigest, InstanceId, MachineId, ServiceName,
-};
+use holdpoint_core::id::{AppName, Environment, ImageDigest, InstanceId, MachineId, ServiceName};
 use holdpoint_core::observation::{ObservedMachine, ServiceFacts};
 use holdpoint_core::project::{Placement, Project, Service};
 use machines_api::error::ApiError;
@@ -38,7 +36,9 @@ pub struct AppFile {
 #[derive(Debug, Error)]
 pub enum AppFileError {
     /// It can't be read.
-    #[error("could not read `{path}`: {source}\nhint: check `config` of the service in `holdpoint.toml`")]
+    #[error(
+        "could not read `{path}`: {source}\nhint: check `config` of the service in `holdpoint.toml`"
+    )]
     Read {
         /// The file.
         path: PathBuf,
@@ -70,7 +70,9 @@ pub enum ObserveError {
     #[error(transparent)]
     AppFile(#[from] AppFileError),
     /// The platform has no such app.
-    #[error("the platform has no app `{app}` for {environment}\nhint: create it with `fly apps create {app}`")]
+    #[error(
+        "the platform has no app `{app}` for {environment}\nhint: create it with `fly apps create {app}`"
+    )]
     NoApp {
         /// The app.
         app: AppName,
@@ -102,7 +104,9 @@ pub enum ObserveError {
         message: String,
     },
     /// There is no image for a service.
-    #[error("no image of service `{service}` was built\nhint: build it before the release is planned")]
+    #[error(
+        "no image of service `{service}` was built\nhint: build it before the release is planned"
+    )]
     NoImage {
         /// The service.
         service: String,
@@ -208,9 +212,8 @@ impl Platform {
 
 /// The config that the app's file asks for, without an image.
 fn json_config(app: &AppName, file: &FlyConfig) -> Result<Value, ObserveError> {
-    let mut config = serde_json::to_value(file.machine_config("")).map_err(|error| {
-        ObserveError::Config { app: app.clone(), message: error.to_string() }
-    })?;
+    let mut config = serde_json::to_value(file.machine_config(""))
+        .map_err(|error| ObserveError::Config { app: app.clone(), message: error.to_string() })?;
     if let Some(fields) = config.as_object_mut() {
         fields.remove("image");
     }

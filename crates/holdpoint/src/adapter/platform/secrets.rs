@@ -46,7 +46,11 @@ impl SecretsReader {
         Ok(Self { client, address: address.clone() })
     }
 
-    async fn read(&self, app: &str, query: &[(&str, String)]) -> Result<SecretsReply, SecretsError> {
+    async fn read(
+        &self,
+        app: &str,
+        query: &[(&str, String)],
+    ) -> Result<SecretsReply, SecretsError> {
         let failed = |message: String| SecretsError { app: app.to_owned(), message };
         let base = self.address.api_base_url.trim_end_matches('/');
         let request = self
@@ -84,8 +88,7 @@ impl Platform {
         if now.version == Some(version) {
             return Outcome::Done(Evidence::Plain);
         }
-        let query =
-            [("version", version.to_string()), ("show_secrets", true.to_string())];
+        let query = [("version", version.to_string()), ("show_secrets", true.to_string())];
         let then = match self.secrets.read(name, &query).await {
             Ok(then) => then,
             Err(error) => return outcome::failed(error.to_string()),

@@ -166,13 +166,11 @@ mod tests {
     }
 
     fn buckets(machine: &str, counts: [u64; 3]) -> String {
-        ["0.1", "0.5", "+Inf"]
-            .iter()
-            .zip(counts)
-            .map(|(bound, count)| {
-                format!("fly_app_http_response_time_seconds_bucket{{app=\"shop\",instance=\"{machine}\",le=\"{bound}\"}} {count}\n")
-            })
-            .collect()
+        let lines = ["0.1", "0.5", "+Inf"].iter().zip(counts).map(|(bound, count)| {
+            let labels = format!("app=\"shop\",instance=\"{machine}\",le=\"{bound}\"");
+            format!("fly_app_http_response_time_seconds_bucket{{{labels}}} {count}\n")
+        });
+        lines.collect::<Vec<_>>().concat()
     }
 
     #[test]
