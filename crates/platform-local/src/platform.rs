@@ -7,7 +7,7 @@ use std::{
     io::{self, Read as _, Seek as _, Write as _},
     net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -46,13 +46,14 @@ pub struct Platform {
 impl Platform {
     /// Starts a platform. Machines that an earlier one left running are taken over; those that
     /// ended meanwhile follow their restart policy.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    pub async fn start(mut settings: Settings) -> Result<Self, StartError> {
         if settings.token.trim().is_empty() {
             return Err(StartError::EmptyToken);
         }
-        let state = settings.state_dir.clone();
-        let lock = hold(&state)?;
-        let store = Store::open(&state.join("platform.sqlite")).await?;
+        let (state, lock) = hold(&settings.state_dir)?;
+        // Machines run in other directories: every path must hold there too.
+        settings.state_dir.clone_from(&state);
+        let store = open_store(&state).await?;
         let (api_listener, api_address) =
             listen(&store, "API", "api_port", settings.api_listen).await?;
         let (proxy_listener, proxy_address) =
@@ -119,14 +120,15 @@ async fn identify(store: &Store) -> Result<String, StartError> {
 }
 
 /// Takes hold of the state directory for this process alone.
-fn hold(state: &Path) -> Result<File, StartError> {
-    let failed = |operation| {
-        let path = state.to_owned();
-        move |source| StartError::StateDirectory { operation, path, source }
-    };
+fn hold(state: &Path) -> Result<(PathBuf, File), StartError> {
+    let failed = |operation| state_error(operation, state);
+    let is_new = !state.exists();
     fs::create_dir_all(state).map_err(failed("create"))?;
-    // It holds secrets.
-    fs::set_permissions(state, fs::Permissions::from_mode(0o700)).map_err(failed("protect"))?;
+    if is_new {
+        let only_owner = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(state, only_owner).map_err(failed("protect"))?;
+    }
+    let state = &state.canonicalize().map_err(failed("find"))?;
     let path = state.join("platform.lock");
     let mut file = File::options()
         .read(true)
@@ -152,7 +154,26 @@ fn hold(state: &Path) -> Result<File, StartError> {
     file.set_len(0).map_err(failed("write to"))?;
     file.rewind().map_err(failed("write to"))?;
     writeln!(file, "{}", std::process::id()).map_err(failed("write to"))?;
-    Ok(file)
+    Ok((state.clone(), file))
+}
+
+/// Opens the store, whose file only its owner may read: it holds secrets.
+async fn open_store(state: &Path) -> Result<Store, StartError> {
+    let path = state.join("platform.sqlite");
+    let file = File::options().append(true).create(true).open(&path);
+    let file = file.map_err(state_error("write to", state))?;
+    let only_owner = fs::Permissions::from_mode(0o600);
+    file.set_permissions(only_owner).map_err(state_error("protect", state))?;
+    drop(file);
+    Ok(Store::open(&path).await?)
+}
+
+fn state_error(
+    operation: &'static str,
+    state: &Path,
+) -> impl FnOnce(io::Error) -> StartError + use<> {
+    let path = state.to_owned();
+    move |source| StartError::StateDirectory { operation, path, source }
 }
 
 /// Listens. With port 0 the port of the last run is tried first: machines that still run know it.

@@ -67,6 +67,9 @@ impl Machine {
                 }
                 Step::AskToStop => {
                     inner.phase = Phase::Stopping { until: now + stop_timeout(&inner.record) };
+                    if let Some(instance) = &inner.instance {
+                        instance.close();
+                    }
                     let run = inner.record.run.as_ref();
                     let name = run.map_or(STOP_SIGNAL_DEFAULT, |run| run.stop_signal.as_str());
                     if let Some(process) = &inner.process {

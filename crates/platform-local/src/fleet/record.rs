@@ -156,3 +156,65 @@ impl MachineRecord {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A machine that is meant to run, without a program.
+    pub(crate) fn machine() -> MachineRecord {
+        MachineRecord {
+            id: "0123456789abcd".to_owned(),
+            app: "shop".to_owned(),
+            name: "calm-dew-1".to_owned(),
+            region: "local".to_owned(),
+            instance_id: "v2".to_owned(),
+            config: MachineConfig::default(),
+            image: ImageRef::default(),
+            skip_secrets: false,
+            state: MachineState::Started,
+            goal: Goal::Run,
+            cordoned: false,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+            lease: None,
+            restart_count: 0,
+            last_exit: None,
+            run: None,
+        }
+    }
+
+    /// A program of this version.
+    pub(crate) fn run(instance_id: &str) -> RunRecord {
+        RunRecord {
+            start: "s1".to_owned(),
+            instance_id: instance_id.to_owned(),
+            image_digest: String::new(),
+            port: 1,
+            pid: Some(1),
+            start_ticks: Some(1),
+            started_at: Timestamp::UNIX_EPOCH,
+            stop_signal: "SIGTERM".to_owned(),
+            stop_timeout_ms: 5000,
+            replace: false,
+        }
+    }
+
+    #[test]
+    fn a_program_leaves_when_it_is_old_unwanted_or_to_be_replaced() {
+        let with = |run: RunRecord, goal: Goal| MachineRecord { run: Some(run), goal, ..machine() };
+        assert!(!with(run("v2"), Goal::Run).run_shall_leave());
+        assert!(with(run("v1"), Goal::Run).run_shall_leave());
+        assert!(with(run("v2"), Goal::Stop).run_shall_leave());
+        let replaced = RunRecord { replace: true, ..run("v2") };
+        assert!(with(replaced, Goal::Run).run_shall_leave());
+    }
+
+    #[test]
+    fn a_lease_holds_till_its_second_and_no_longer() {
+        let lease = Lease { expires_at: 100, ..Lease::default() };
+        let record = MachineRecord { lease: Some(lease), ..machine() };
+        let at = |second| record.lease_at(Timestamp::from_second(second).expect("a time"));
+        assert!(at(99).is_some() && at(100).is_none());
+    }
+}

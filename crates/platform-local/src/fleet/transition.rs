@@ -122,3 +122,91 @@ pub(super) fn restart_after(record: &MachineRecord, exit: Exit) -> Option<Durati
 pub(super) fn ran_well(ran_secs: i64) -> bool {
     ran_secs >= RAN_WELL_SECS
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{
+        super::record::tests::{machine, run},
+        *,
+    };
+    use crate::clock;
+
+    const CRASH: Exit = Exit { code: Some(1), signal: None };
+
+    fn with_policy(policy: &str, restart_count: u32) -> MachineRecord {
+        let mut record = machine();
+        record.config.restart = serde_json::from_str(policy).expect("a policy");
+        record.restart_count = restart_count;
+        record
+    }
+
+    #[test]
+    fn a_machine_drains_before_it_is_asked_to_stop_and_is_killed_last() {
+        let now = clock::instant();
+        let later = now + Duration::from_secs(5);
+        let record = MachineRecord { goal: Goal::Stop, run: Some(run("v2")), ..machine() };
+        let draining = Phase::Draining { until: later };
+        let stopping = Phase::Stopping { until: later };
+        assert_eq!(next(Phase::Running, &record, None, 3, now), Step::Drain);
+        assert_eq!(next(draining, &record, None, 3, now), Step::Rest(Some(later)));
+        assert_eq!(next(draining, &record, None, 0, now), Step::AskToStop);
+        assert_eq!(next(draining, &record, None, 3, later), Step::AskToStop);
+        assert_eq!(next(stopping, &record, None, 0, now), Step::Rest(Some(later)));
+        assert_eq!(next(stopping, &record, None, 0, later), Step::Kill);
+        assert_eq!(next(stopping, &record, Some(CRASH), 0, now), Step::Settle(CRASH));
+    }
+
+    #[test]
+    fn restart_policies_are_those_of_fly() {
+        let done = Exit { code: Some(0), signal: None };
+        let killed = Exit { code: None, signal: Some(9) };
+        let again =
+            |policy: &str, count, exit| restart_after(&with_policy(policy, count), exit).is_some();
+        assert!(!again(r#"{"policy":"no"}"#, 0, CRASH));
+        assert!(again(r#"{"policy":"always"}"#, 99, done));
+        assert!(!again(r#"{"policy":"on-failure"}"#, 0, done));
+        assert!(again(r#"{"policy":"on-failure"}"#, 9, killed));
+        assert!(!again(r#"{"policy":"on-failure"}"#, 10, CRASH));
+        assert!(!again(r#"{"policy":"on-failure","max_retries":2}"#, 2, CRASH));
+        assert!(again("null", 0, Exit::UNKNOWN), "an unknown end may have been a failure");
+    }
+
+    #[test]
+    fn each_restart_waits_longer_up_to_a_limit() {
+        let wait = |count| restart_after(&with_policy(r#"{"policy":"always"}"#, count), CRASH);
+        assert_eq!(wait(0), Some(BACK_OFF_MIN));
+        assert_eq!(wait(2), Some(BACK_OFF_MIN * 4));
+        assert_eq!(wait(u32::MAX), Some(BACK_OFF_MAX));
+    }
+
+    proptest! {
+        /// Whatever the record says: without an exit no program is forgotten, and none is asked to
+        /// stop that still has requests and time.
+        #[test]
+        fn no_step_loses_a_program_or_a_request(
+            goal in prop_oneof![Just(Goal::Run), Just(Goal::Stop), Just(Goal::Destroy)],
+            phase in 0..4_u8,
+            in_flight in 0..3_usize,
+            elapsed_secs in 0..10_u64,
+            old in any::<bool>(),
+        ) {
+            let start = clock::instant();
+            let (until, now) = (start + Duration::from_secs(5), start + Duration::from_secs(elapsed_secs));
+            let phase = match phase {
+                0 => Phase::Running,
+                1 => Phase::Draining { until },
+                2 => Phase::Stopping { until },
+                _ => Phase::Killed { until },
+            };
+            let version = if old { "v1" } else { "v2" };
+            let record = MachineRecord { goal, run: Some(run(version)), ..machine() };
+            let step = next(phase, &record, None, in_flight, now);
+            prop_assert!(!matches!(step, Step::Launch | Step::Arrive | Step::Settle(_)));
+            if step == Step::AskToStop {
+                prop_assert!(in_flight == 0 || now >= until);
+            }
+        }
+    }
+}

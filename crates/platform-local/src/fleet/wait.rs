@@ -94,3 +94,40 @@ fn reply(snapshot: &Snapshot, state: MachineState) -> WaitReply {
         event_id: snapshot.events.first().map(|event| event.id.clone()).unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::record::tests::{machine, run},
+        *,
+    };
+
+    fn awaited(state: WaitState, version: Option<&str>) -> Awaited {
+        Awaited {
+            states: vec![state],
+            instance_id: version.map(str::to_owned),
+            timeout: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn an_older_version_is_over_when_its_program_is_gone() {
+        let stopped = awaited(WaitState::Stopped, Some("v1"));
+        let replacing = MachineRecord { run: Some(run("v1")), ..machine() };
+        assert_eq!(stopped.reached(&replacing), None);
+        let replaced = MachineRecord { run: Some(run("v2")), ..machine() };
+        assert_eq!(stopped.reached(&replaced), Some(MachineState::Replaced));
+        assert_eq!(awaited(WaitState::Started, Some("v1")).reached(&replaced), None);
+        let newest = awaited(WaitState::Started, Some("v2"));
+        assert_eq!(newest.reached(&replaced), Some(MachineState::Started));
+    }
+
+    #[test]
+    fn a_machine_on_its_way_is_not_settled() {
+        let at = |state| {
+            awaited(WaitState::Settled, None).reached(&MachineRecord { state, ..machine() })
+        };
+        assert_eq!(at(MachineState::Replacing), None);
+        assert_eq!(at(MachineState::Failed), Some(MachineState::Failed));
+    }
+}

@@ -143,8 +143,13 @@ impl Forwarder {
                 );
             }
         };
+        let Some(client) = instance.client() else {
+            // It entered an instance whose drain had run out of time; another one takes it.
+            journey.choice.excluded.insert(instance.start.clone());
+            return Attempt::Again;
+        };
         let begun = clock::instant();
-        let sent = tokio::time::timeout(ANSWER_BEGIN_MAX, instance.client.request(request)).await;
+        let sent = tokio::time::timeout(ANSWER_BEGIN_MAX, client.request(request)).await;
         let took = clock::instant().duration_since(begun);
         match sent {
             Ok(Ok(answer)) => self.deliver(journey, visit, answer, took),

@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
@@ -46,7 +46,9 @@ pub(crate) struct Instance {
     pub(crate) address: SocketAddr,
     pub(crate) soft_limit: usize,
     pub(crate) hard_limit: usize,
-    pub(crate) client: Client<HttpConnector, AttemptBody>,
+    /// Taken away when the machine is asked to stop: with it go the idle connections, for which
+    /// a program that finishes its connections first would otherwise wait.
+    client: Mutex<Option<InstanceClient>>,
     in_rotation: AtomicBool,
     in_flight: AtomicUsize,
     created: Instant,
@@ -55,6 +57,9 @@ pub(crate) struct Instance {
     /// Told when the last request has left an instance that is out of rotation.
     drained: Arc<Notify>,
 }
+
+/// Sends requests to one instance over connections of its own.
+pub(crate) type InstanceClient = Client<HttpConnector, AttemptBody>;
 
 /// What an instance is made from.
 #[derive(Debug)]
@@ -88,7 +93,7 @@ impl Instance {
             address: spec.address,
             soft_limit: spec.soft_limit.unwrap_or(SOFT_LIMIT_DEFAULT).min(hard_limit),
             hard_limit,
-            client,
+            client: Mutex::new(Some(client)),
             in_rotation: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             created: clock::instant(),
@@ -104,6 +109,16 @@ impl Instance {
     /// Puts the instance into rotation or takes it out. What was handed to it before stays.
     pub(crate) fn set_in_rotation(&self, in_rotation: bool) {
         self.in_rotation.store(in_rotation, SeqCst);
+    }
+
+    /// The client for a request that has entered; none once the instance is closed.
+    pub(crate) fn client(&self) -> Option<InstanceClient> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Closes the idle connections and opens no more.
+    pub(crate) fn close(&self) {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     pub(crate) fn in_flight(&self) -> usize {
