@@ -1,0 +1,158 @@
+//! What people ask for while anything may go wrong: mostly what helps, sometimes a halt or a
+//! rollback, sometimes what must be refused.
+
+use holdpoint_core::command::{Actor, Command, Rehearsal, StartRelease};
+use holdpoint_core::id::{ImageDigest, PlanDigest};
+use holdpoint_core::project::Role;
+use holdpoint_core::state::{Release, State};
+use semver::Version;
+
+use crate::seed::{Dice, Swarm};
+use crate::world::World;
+
+/// People who may start a release.
+const AUTHORS: [&str; 3] = ["ada", "linus", "rita"];
+
+/// The people of one project.
+#[derive(Debug)]
+pub struct People {
+    dice: Dice,
+    /// How many releases they have yet to start.
+    pub releases_left: u64,
+    started: u64,
+}
+
+impl People {
+    /// People who start so many releases.
+    pub fn new(dice: Dice, releases: u64) -> Self {
+        Self { dice, releases_left: releases, started: 0 }
+    }
+
+    /// How long until somebody does something again, in milliseconds.
+    pub fn pause_ms(&mut self, every_secs: u64) -> u64 {
+        self.dice.between(500, every_secs * 2000)
+    }
+
+    /// What somebody asks for now, if anything.
+    pub fn ask(&mut self, swarm: &Swarm, state: &State, world: &World) -> Option<(Actor, Command)> {
+        let is_wrong = self.dice.chance(swarm.wrong_permille);
+        let Some(release) = state.active() else {
+            if is_wrong || self.releases_left == 0 {
+                return self.close_incident(state);
+            }
+            return Some(self.start(swarm, state, world));
+        };
+        if is_wrong {
+            return Some(self.wrong(swarm, state, release, world));
+        }
+        if self.dice.chance(swarm.halt_permille) {
+            return Some((Actor::new("rita"), Command::Halt { reason: "it looks odd".to_owned() }));
+        }
+        if self.dice.chance(swarm.rollback_permille) {
+            let reason = "it looks bad".to_owned();
+            return Some((Actor::new("rita"), Command::Rollback { reason }));
+        }
+        if release.halt.is_some() && self.dice.chance(500) {
+            return Some((Actor::new("grace"), Command::Resume));
+        }
+        if self.dice.chance(500)
+            && let Some(closing) = self.close_incident(state)
+        {
+            return Some(closing);
+        }
+        approval(release)
+    }
+
+    /// The command to start the next release, with facts that may be wrong.
+    pub fn start(&mut self, swarm: &Swarm, state: &State, world: &World) -> (Actor, Command) {
+        let author = Actor::new(self.dice.pick(&AUTHORS));
+        let minor = if self.started > 0 && self.dice.chance(200) {
+            self.started // the same version once more
+        } else {
+            self.started + 1
+        };
+        let mut start = start(minor, swarm, world);
+        if self.dice.chance(swarm.wrong_permille) {
+            self.garble(&mut start, state);
+        }
+        (author, Command::StartRelease(Box::new(start)))
+    }
+
+    /// Tells that a release was started.
+    pub fn has_started(&mut self) {
+        self.started += 1;
+        self.releases_left = self.releases_left.saturating_sub(1);
+    }
+
+    /// The version of the next release.
+    pub fn next_minor(&self) -> u64 {
+        self.started + 1
+    }
+
+    /// Makes the facts such that no plan may come of them.
+    fn garble(&mut self, start: &mut StartRelease, state: &State) {
+        let known = |app| state.known_machines.get(app).is_some_and(|all| !all.is_empty());
+        let which = self.dice.between(0, 2);
+        for facts in &mut start.facts {
+            match which {
+                0 => facts.image_digest = ImageDigest::new("latest"),
+                1 if known(&facts.app) => facts.machines.clear(),
+                _ => {
+                    let other = format!("{}-{}", facts.image_digest, facts.environment);
+                    facts.image_digest = ImageDigest::new(other);
+                }
+            }
+        }
+    }
+
+    fn wrong(
+        &mut self,
+        swarm: &Swarm,
+        state: &State,
+        release: &Release,
+        world: &World,
+    ) -> (Actor, Command) {
+        let plan = release.forward.digest.clone();
+        let approve = |who: &str, role, plan| (Actor::new(who), Command::Approve { plan, role });
+        match self.dice.between(0, 6) {
+            0 => approve(&release.author, Role::Engineer, plan),
+            1 => approve("ada", Role::Manager, plan),
+            2 => approve("mallory", Role::Engineer, plan),
+            3 => approve("grace", Role::Manager, PlanDigest::new("sha256:of-another-plan")),
+            4 => approve("grace", Role::Manager, release.run().digest.clone()),
+            5 => (Actor::new("grace"), Command::Resume),
+            _ => self.start(swarm, state, world),
+        }
+    }
+
+    fn close_incident(&mut self, state: &State) -> Option<(Actor, Command)> {
+        let (incident, _) = state.open_incident()?;
+        let resolution = "it was the moon".to_owned();
+        Some((Actor::new("rita"), Command::CloseIncident { incident, resolution }))
+    }
+}
+
+/// The approval that is missing, by somebody who may give it.
+pub fn approval(release: &Release) -> Option<(Actor, Command)> {
+    let role = release.missing_approvals().into_iter().next()?;
+    let mut people = release.project.people.iter();
+    let has_approved = |name: &str| release.approvals.iter().any(|one| one.actor == name);
+    let person = people.find(|person| {
+        person.has_role(role) && person.name != release.author && !has_approved(&person.name)
+    })?;
+    let plan = release.forward.digest.clone();
+    Some((Actor::new(&person.name), Command::Approve { plan, role }))
+}
+
+/// The facts of a release of a version.
+pub fn start(minor: u64, swarm: &Swarm, world: &World) -> StartRelease {
+    let version = Version::new(1, minor, 0);
+    StartRelease {
+        facts: world.facts(&version.to_string()),
+        version,
+        project: world.project.clone(),
+        rehearsal: Some(swarm.rehearsal_speed)
+            .filter(|speed| *speed > 0)
+            .map(|speed| Rehearsal { speed }),
+    }
+}
