@@ -24,7 +24,11 @@ pub type Images = BTreeMap<ServiceName, ImageDigest>;
 pub async fn compile(place: &BuildPlace, project: &Project) -> Result<(), Problem> {
     for service in &project.services {
         let watch = Stopwatch::start();
-        message::print(&format!("build  {:<24} {}\n", service.name, service.build.command.join(" ")));
+        message::print(&format!(
+            "build  {:<24} {}\n",
+            service.name,
+            service.build.command.join(" ")
+        ));
         let built = build::compile(place, service).await;
         built.map_err(|error| Problem::from(error).exit(ExitCode::Refused))?;
         let took = human(watch.elapsed());

@@ -46,7 +46,11 @@ impl Problem {
     }
 
     /// The problem that an error means, under a sentence that says what could not be done.
-    pub fn because(exit: ExitCode, error: impl Into<String>, cause: &(dyn Error + 'static)) -> Self {
+    pub fn because(
+        exit: ExitCode,
+        error: impl Into<String>,
+        cause: &(dyn Error + 'static),
+    ) -> Self {
         let mut problem = Self::new(exit, error);
         problem.add_causes(cause);
         problem
@@ -83,20 +87,19 @@ impl Problem {
 
     /// The text for people, ending in a line break.
     pub fn text(&self) -> String {
-        let mut text = format!("error: {}\n", indented(&self.error, "  "));
-        for cause in &self.causes {
-            text.push_str(&format!("  cause: {}\n", indented(cause, "    ")));
-        }
+        let mut lines = vec![format!("error: {}", indented(&self.error, "  "))];
+        let causes = self.causes.iter();
+        lines.extend(causes.map(|cause| format!("  cause: {}", indented(cause, "    "))));
         if !self.excerpts.is_empty() {
-            text.push_str(&format!("\n{}\n", self.excerpts.trim_end()));
+            lines.extend([String::new(), self.excerpts.trim_end().to_owned()]);
         }
         if !self.hints.is_empty() {
-            text.push('\n');
+            lines.push(String::new());
         }
-        for hint in &self.hints {
-            text.push_str(&format!("{HINT}{}\n", indented(hint, "  ")));
-        }
-        text
+        let hints = self.hints.iter();
+        lines.extend(hints.map(|hint| format!("{HINT}{}", indented(hint, "  "))));
+        lines.push(String::new());
+        lines.join("\n")
     }
 
     fn add_causes(&mut self, error: &(dyn Error + 'static)) {

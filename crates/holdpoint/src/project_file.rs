@@ -118,16 +118,17 @@ impl Checked {
 
     /// The findings with the places that they are about.
     pub fn excerpts(&self) -> String {
-        let mut text = String::new();
-        for finding in self.findings.iter().take(DRAWN_MAX) {
-            let source = self.texts.get(&finding.file).map_or("", String::as_str);
-            text.push_str(&excerpt(finding, source));
-            text.push('\n');
-        }
+        let drawn = self.findings.iter().take(DRAWN_MAX);
+        let mut texts: Vec<String> = drawn
+            .map(|finding| {
+                let source = self.texts.get(&finding.file).map_or("", String::as_str);
+                format!("{}\n", excerpt(finding, source))
+            })
+            .collect();
         if let Some(more) = self.findings.len().checked_sub(DRAWN_MAX).filter(|more| *more > 0) {
-            text.push_str(&format!("and {more} more\n"));
+            texts.push(format!("and {more} more\n"));
         }
-        text
+        texts.concat()
     }
 
     fn problem(&self, path: &Path) -> Problem {

@@ -59,8 +59,10 @@ impl Settings {
             Some(path) => path.clone(),
             None => search_upwards()?,
         };
-        let state_dir =
-            shared.state_dir.clone().unwrap_or_else(|| directory_of(&project_file).join(".holdpoint"));
+        let state_dir = shared
+            .state_dir
+            .clone()
+            .unwrap_or_else(|| directory_of(&project_file).join(".holdpoint"));
         Ok(Self { project_file, state_dir, actor: actor(shared) })
     }
 
@@ -83,9 +85,9 @@ impl Settings {
         let Some(token) = token else {
             return self.local_platform();
         };
-        let api_url = flags.platform_url.as_deref().unwrap_or(FLY_API_URL);
+        let api_url = flags.api_url.as_deref().unwrap_or(FLY_API_URL);
         let metrics_url = flags.metrics_url.as_deref();
-        if flags.platform_url.is_some() && flags.proxy_url.is_some() {
+        if flags.api_url.is_some() && flags.proxy_url.is_some() {
             // a platform behind one proxy serves its registry and metrics beside its API
             let api_url = api_url.trim_end_matches('/');
             let beside = format!("{api_url}/metrics");
@@ -121,7 +123,11 @@ impl Settings {
         })?;
         let token = fs::read_to_string(&address.token_file).map_err(|error| {
             let file = address.token_file.display();
-            Problem::because(ExitCode::Unexpected, format!("cannot read the token in `{file}`"), &error)
+            Problem::because(
+                ExitCode::Unexpected,
+                format!("cannot read the token in `{file}`"),
+                &error,
+            )
         })?;
         Ok(PlatformAddress::local(&address.api, &address.proxy, token.trim()))
     }
@@ -132,7 +138,8 @@ fn search_upwards() -> Result<PathBuf, Problem> {
     let here = std::env::current_dir().map_err(|error| {
         Problem::because(ExitCode::Unexpected, "cannot tell which folder this is", &error)
     })?;
-    let found = here.ancestors().map(|folder| folder.join(PROJECT_FILE)).find(|file| file.is_file());
+    let found =
+        here.ancestors().map(|folder| folder.join(PROJECT_FILE)).find(|file| file.is_file());
     found.ok_or_else(|| {
         Problem::new(ExitCode::Usage, format!("no `{PROJECT_FILE}` is here or in a folder above"))
             .cause(format!("searched from `{}`", here.display()))

@@ -9,8 +9,8 @@ use holdpoint_core::view::{ReleaseStatus, Status};
 use crate::cli::arguments::Approve;
 use crate::daemon::PlanView;
 use crate::exit_code::ExitCode;
-use crate::http::client::{self, AskError};
 use crate::http::CommandRequest;
+use crate::http::client::{self, AskError};
 use crate::message::{self, Problem};
 use crate::project_file;
 use crate::settings::Settings;
@@ -57,10 +57,8 @@ pub(super) async fn approve(settings: &Settings, approve: &Approve) -> Result<Ex
 /// What it means that the conductor did not do what was asked.
 pub(super) fn problem(refusal: &str, error: AskError) -> Problem {
     match error {
-        AskError::Unreachable { .. } => {
-            Problem::because(ExitCode::Unreachable, refusal, &error)
-                .hint("drive the release with `holdpoint resume`, and repeat this beside it")
-        }
+        AskError::Unreachable { .. } => Problem::because(ExitCode::Unreachable, refusal, &error)
+            .hint("drive the release with `holdpoint resume`, and repeat this beside it"),
         AskError::Refused { refused } => {
             let problem = Problem::new(ExitCode::Refused, refusal).cause(refused.error);
             match refused.hint {
@@ -80,7 +78,10 @@ fn named_plan(approve: &Approve, release: &ReleaseStatus) -> Result<PlanDigest, 
     if digits.len() < DIGITS_MIN {
         return Err(Problem::new(ExitCode::Usage, format!("`{given}` is too short for a plan"))
             .cause(format!("a plan is named by at least {DIGITS_MIN} digits of its digest"))
-            .hint(format!("read it with `holdpoint plan`; it begins with {}", release.plan.short())));
+            .hint(format!(
+                "read it with `holdpoint plan`; it begins with {}",
+                release.plan.short()
+            )));
     }
     let waiting = release.plan.as_str();
     let waiting = waiting.strip_prefix("sha256:").unwrap_or(waiting);

@@ -93,8 +93,8 @@ pub struct Reading {
 pub struct Platform {
     /// The address of the Machines API [default: Fly's, or that of `holdpoint up` when no
     /// `FLY_API_TOKEN` is set]
-    #[arg(long, value_name = "URL", env = "FLY_FLAPS_BASE_URL")]
-    pub platform_url: Option<String>,
+    #[arg(long = "platform-url", value_name = "URL", env = "FLY_FLAPS_BASE_URL")]
+    pub api_url: Option<String>,
     /// The address under which the platform's proxy serves every app, for a platform that does
     /// not serve each app under a name of its own
     #[arg(long, value_name = "URL", env = "HOLDPOINT_PROXY_URL")]
@@ -103,7 +103,7 @@ pub struct Platform {
     #[arg(long, value_name = "URL", env = "HOLDPOINT_METRICS_URL")]
     pub metrics_url: Option<String>,
     /// Use the platform of `holdpoint up`, whatever the environment says
-    #[arg(long, conflicts_with = "platform_url")]
+    #[arg(long, conflicts_with = "api_url")]
     pub local: bool,
     /// The platform's token
     #[arg(long, value_name = "TOKEN", env = "FLY_API_TOKEN", hide = true, hide_env_values = true)]
@@ -207,7 +207,7 @@ pub enum Journal {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    let share: f64 = text.parse().map_err(|_unreadable| format!("`{text}` is not a number"))?;
     if (0.0..=1.0).contains(&share) {
         Ok(share)
     } else {
@@ -217,7 +217,8 @@ fn share(text: &str) -> Result<f64, String> {
 
 fn incident_number(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("INC-").unwrap_or(text);
-    digits.parse().map_err(|_| format!("`{text}` is not an incident, such as `INC-4`"))
+    let number = digits.parse();
+    number.map_err(|_unreadable| format!("`{text}` is not an incident, such as `INC-4`"))
 }
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ pub(super) async fn rehearse(shared: &Shared, rehearse: &Rehearse) -> Result<Exi
     let shared = Shared { project, state_dir: Some(made(&state_dir)?), ..shared.clone() };
     let settings = Settings::resolve(&shared)?;
     let outcome = Box::pin(rehearsal::run(&settings, rehearse)).await;
-    let keeps = rehearse.keep || shared.state_dir.is_some() || !matches!(outcome, Ok(Outcome::AsItShould));
+    let keeps =
+        rehearse.keep || shared.state_dir.is_some() || !matches!(outcome, Ok(Outcome::AsItShould));
     let state_dir = settings.state_dir.display();
     if keeps {
         message::tell(&format!(
@@ -65,7 +66,9 @@ fn example() -> Result<PathBuf, Problem> {
         }
     }
     Err(Problem::new(ExitCode::Usage, "there is no project to rehearse with")
-        .cause(format!("neither `{PROJECT_FILE}` nor `{EXAMPLES}/*/{PROJECT_FILE}` is here or above"))
+        .cause(format!(
+            "neither `{PROJECT_FILE}` nor `{EXAMPLES}/*/{PROJECT_FILE}` is here or above"
+        ))
         .hint("name one with `--project PATH`, or run this in a checkout of holdpoint"))
 }
 

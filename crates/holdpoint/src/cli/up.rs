@@ -2,8 +2,8 @@
 //! where it is so that the other verbs find it.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use platform_local::{Platform, Settings as PlatformSettings};
@@ -52,7 +52,8 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
     };
     let address_file = state_dir.join(ADDRESS_FILE);
     fs::write(&address_file, serde_json::to_vec_pretty(&address)?).map_err(|error| {
-        let sentence = format!("cannot write the platform's address to `{}`", address_file.display());
+        let sentence =
+            format!("cannot write the platform's address to `{}`", address_file.display());
         Problem::because(ExitCode::Unexpected, sentence, &error)
             .hint("check that the state directory may be written")
     })?;

@@ -65,8 +65,7 @@ impl Assembly {
         let health_paths = health_paths(project, project_root)?;
         let scraper = Scraper::new(address, executor.prober().clone())?;
         let clock = session.clock.clone();
-        let telemetry =
-            Telemetry::start(scraper, health_paths, &project.gates, clock.clone());
+        let telemetry = Telemetry::start(scraper, health_paths, &project.gates, clock.clone());
         let progress = Progress::new(LocalTime::of(project), clock.speed());
         Ok(Conductor::new(session, executor, telemetry, heard, progress))
     }

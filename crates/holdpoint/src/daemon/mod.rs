@@ -48,8 +48,8 @@ const LAST_MESSAGES_SECS: u64 = 10;
 /// become healthy by the runbook; whoever is in more of a hurry presses Ctrl-C again.
 const SAFE_POINT_SECS: u64 = 180;
 
-/// A time so far ahead that it stands for no deadline.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// So far ahead that it stands for no deadline: a year.
+const FOREVER: Duration = Duration::from_hours(365 * 24);
 
 /// How driving ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,7 +184,8 @@ impl Conductor {
             {
                 return Ok(self.driven(was_active));
             }
-            let deadline = self.deadline.map_or(FOREVER, |deadline| self.clock.real_until(deadline));
+            let deadline =
+                self.deadline.map_or(FOREVER, |deadline| self.clock.real_until(deadline));
             tokio::select! {
                 Some(request) = self.requests.recv() => self.answer(request).await?,
                 Some((id, outcome)) = self.effects.next() => {
@@ -255,8 +256,8 @@ impl Conductor {
             Request::Plan(reply) => drop(reply.send(session::plan_view(self.engine.state()))),
             Request::Timeline(reply) => {
                 let records = self.journal.read_all().await.map_err(|error| error.to_string());
-                let entries = records
-                    .and_then(|all| view::timeline(&all).map_err(|error| error.to_string()));
+                let entries =
+                    records.and_then(|all| view::timeline(&all).map_err(|error| error.to_string()));
                 drop(reply.send(entries));
             }
         }

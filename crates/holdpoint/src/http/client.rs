@@ -71,8 +71,7 @@ async fn ask<B: Serialize, T: DeserializeOwned>(
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|source| AskError::Unreachable { path: socket.to_path_buf(), source })?;
-    let broken =
-        |message: String| AskError::Broken { path: socket.to_path_buf(), message };
+    let broken = |message: String| AskError::Broken { path: socket.to_path_buf(), message };
     let body = body.map(serde_json::to_vec).transpose();
     let body = body.map_err(|error| broken(error.to_string()))?.unwrap_or_default();
     let request = Request::builder()

@@ -74,8 +74,8 @@ impl Server {
         if bytes > PATH_MAX_BYTES {
             return Err(ServeError::PathTooLong { path: path.to_path_buf(), bytes });
         }
-        let listener = bind(path)
-            .map_err(|source| ServeError::Bind { path: path.to_path_buf(), source })?;
+        let listener =
+            bind(path).map_err(|source| ServeError::Bind { path: path.to_path_buf(), source })?;
         let routes = Router::new()
             .route("/commands", post(command))
             .route("/status", get(status))

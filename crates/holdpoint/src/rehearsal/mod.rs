@@ -142,7 +142,7 @@ impl Cast<'_> {
         let journal = Journal::open(state_dir).await?;
         let start = opening(&self.assembly.project);
         let clock = Clock::scaled_in(state_dir, start, self.rehearse.speed)?;
-        let traffic = Traffic::start(self.targets()?, self.rehearse.traffic, clock.clone())?;
+        let traffic = Traffic::start(self.targets()?, self.rehearse.traffic, &clock)?;
         message::print(&format!(
             "traffic   {} requests per second to each app, from its first answer on\n",
             self.rehearse.traffic
@@ -193,7 +193,8 @@ impl Cast<'_> {
         let platform = Platform::new(address)?;
         let facts = platform.observe(project, project_root, images).await?;
         let rehearsal = Some(Rehearsal { speed: self.rehearse.speed });
-        let start = StartRelease { version: version.clone(), project: project.clone(), facts, rehearsal };
+        let start =
+            StartRelease { version: version.clone(), project: project.clone(), facts, rehearsal };
         let session = Session::recover(journal.clone(), clock.clone()).await?;
         let (mut conductor, handle) = self.assembly.conductor(session)?;
         let command = Command::StartRelease(Box::new(start));
@@ -260,7 +261,9 @@ impl Cast<'_> {
         Ok(strays)
     }
 
-    fn apps(&self) -> Result<Vec<(Environment, holdpoint_core::id::ServiceName, AppName)>, Problem> {
+    fn apps(
+        &self,
+    ) -> Result<Vec<(Environment, holdpoint_core::id::ServiceName, AppName)>, Problem> {
         images::apps(&self.assembly.build_place(), &self.assembly.project)
     }
 }
@@ -289,4 +292,3 @@ fn holder(settings: &Settings) -> Holder {
         command: "holdpoint rehearse".to_owned(),
     }
 }
-

@@ -11,7 +11,7 @@ use holdpoint_core::state::{Release, Run, State};
 use jiff::Timestamp;
 
 use super::traffic::{Answer, Exposure, Party, Statistics, exposure, statistics};
-use crate::render::time::between;
+use crate::render::time::{between, human};
 
 /// The rollback target of the product: from the breach to the last answer by the bad version, in
 /// real time. The runbook's own limit is five minutes.
@@ -177,7 +177,10 @@ fn release_report(
     let services = findings.answers.iter().map(|(party, answers)| {
         let during = answers.iter().filter(|one| from <= one.asked_at && one.asked_at < to);
         let shares = memory.iter().filter(|(at, environment, service, _)| {
-            from <= *at && *at <= to && *environment == party.environment && *service == party.service
+            from <= *at
+                && *at <= to
+                && *environment == party.environment
+                && *service == party.service
         });
         ServiceReport {
             environment: party.environment,
@@ -250,22 +253,24 @@ fn expectations(
     );
     let rolled_back = bad.is_some_and(|bad| bad.ending == Some(Ending::RolledBack));
     expect(
-        match findings.strays.is_empty() {
-            true => format!("{name} is rolled back, and every machine in production runs the good version"),
-            false => format!(
-                "{name} is rolled back, and every machine in production runs the good version; but {}",
-                findings.strays.join(", ")
-            ),
-        },
+        format!(
+            "{name} is rolled back, and every machine in production runs the good version{}",
+            strays(findings.strays)
+        ),
         rolled_back && findings.strays.is_empty(),
     );
     let last = breach.and_then(|breach| breach.breach_to_last);
+    let after = last.map_or_else(String::new, |last| format!(": after {}", human(last)));
     expect(
         format!(
-            "{name} gives its last answer within {} s of the breach",
+            "{name} gives its last answer within {} s of the breach{after}",
             LAST_ANSWER_WITHIN.as_secs()
         ),
         last.is_some_and(|last| last <= LAST_ANSWER_WITHIN),
     );
     all
+}
+
+fn strays(strays: &[String]) -> String {
+    if strays.is_empty() { String::new() } else { format!("; but {}", strays.join(", ")) }
 }

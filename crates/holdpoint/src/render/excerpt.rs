@@ -16,8 +16,7 @@ const WIDTH_COLUMNS: usize = 100;
 /// The finding as text, with colours on a terminal that wants them.
 pub fn excerpt(finding: &Finding, source: &str) -> String {
     let colours = std::io::stderr().is_terminal() && super::colours_wanted();
-    let theme =
-        if colours { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     draw(finding, source, theme)
 }
 
@@ -34,7 +33,7 @@ fn draw(finding: &Finding, source: &str, theme: GraphicalTheme) -> String {
     match handler.render_report(&mut text, &drawn) {
         Ok(()) => text,
         // a span that does not fit its text can't be drawn, and is still told
-        Err(fmt::Error) => format!("{}\n", drawn),
+        Err(fmt::Error) => format!("{drawn}\n"),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod rehearsal;
 pub mod status;
 mod step_detail;
 pub mod time;
+mod waiting;
 
 /// Whether colours are wanted, as <https://no-color.org> has it.
 #[expect(clippy::disallowed_methods, reason = "a convention of terminals, read where it is used")]

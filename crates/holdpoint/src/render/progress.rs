@@ -16,9 +16,10 @@ use holdpoint_core::view;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
-use super::measure::{count, counted};
+use super::measure::counted;
 use super::step_detail::StepNotes;
 use super::time::{LocalTime, between, human};
+use super::waiting::ends_at;
 use crate::message;
 
 /// How often the last line's mark turns on a terminal, in milliseconds.
@@ -66,9 +67,10 @@ impl Progress {
             self.live(step);
             return;
         };
-        let until = release.next_at.map_or_else(String::new, |next| {
-            let left = human(between(now, next) / self.speed);
-            format!(" until {} ({left})", self.time.until(next, now))
+        let ends_at = state.active().and_then(|one| ends_at(one, &reason, release.next_at));
+        let until = ends_at.map_or_else(String::new, |end| {
+            let left = human(between(now, end) / self.speed);
+            format!(", until {} ({left})", self.time.until(end, now))
         });
         self.live(&format!("{step}: waits for {reason}{until}"));
         let key = format!("{step} {:?}", std::mem::discriminant(&reason));
@@ -109,15 +111,9 @@ impl Progress {
         between(from, to) / self.speed
     }
 
-    fn event_lines(
-        &self,
-        at: Timestamp,
-        event: &Event,
-        release: Option<&Release>,
-    ) -> Vec<String> {
-        let marked = |mark: &str, text: String| {
-            vec![format!("{}  {mark}  {text}", self.time.clock(at))]
-        };
+    fn event_lines(&self, at: Timestamp, event: &Event, release: Option<&Release>) -> Vec<String> {
+        let marked =
+            |mark: &str, text: String| vec![format!("{}  {mark}  {text}", self.time.clock(at))];
         match event {
             Event::ReleaseStarted(started) => self.start_lines(at, started),
             Event::StepPassed { step } => {
@@ -131,7 +127,9 @@ impl Progress {
             Event::SoakInterrupted { reason, .. } => {
                 marked("·", format!("the count begins anew: {reason}"))
             }
-            Event::Approved { actor, role } => marked("✔", format!("approved by {actor} as {role}")),
+            Event::Approved { actor, role } => {
+                marked("✔", format!("approved by {actor} as {role}"))
+            }
             Event::ApprovalExpired { actor, role } => {
                 marked("·", format!("the approval by {actor} as {role} expired"))
             }
@@ -315,9 +313,4 @@ fn effect_trouble(effect: &EffectId, outcome: &Outcome) -> Option<String> {
             Some(format!("{effect}: it is not known whether it was done; looking it up"))
         }
     }
-}
-
-/// How many requests and how many of them failed, in words.
-pub fn failed_of(failed: u64, requests: u64) -> String {
-    format!("{} of {} failed", count(failed), count(requests))
 }

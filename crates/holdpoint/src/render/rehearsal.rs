@@ -83,14 +83,15 @@ fn reason_lines(service: &ServiceReport) -> Vec<String> {
     let mut reasons: Vec<(&String, &u64)> = service.seen.reasons.iter().collect();
     reasons.sort_by(|left, right| right.1.cmp(left.1));
     let reasons = reasons.into_iter().take(REASONS_MAX);
-    reasons.map(|(reason, times)| format!("  {:<31} {} times {reason}", "", count(*times))).collect()
+    reasons
+        .map(|(reason, times)| format!("  {:<31} {} times {reason}", "", count(*times)))
+        .collect()
 }
 
 fn breach_lines(breach: &BreachReport, time: &LocalTime) -> Vec<String> {
     let exposure = &breach.exposure;
-    let clock = |at: Option<jiff::Timestamp>| {
-        at.map_or_else(|| "never".to_owned(), |at| time.clock(at))
-    };
+    let clock =
+        |at: Option<jiff::Timestamp>| at.map_or_else(|| "never".to_owned(), |at| time.clock(at));
     let after = |span: Option<Duration>, what: &str| {
         span.map_or_else(String::new, |span| format!("{} after {what}", human(span)))
     };

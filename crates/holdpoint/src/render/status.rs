@@ -74,9 +74,8 @@ fn word(release: &ReleaseStatus) -> String {
 }
 
 fn step_line(step: &StepStatus, time: &LocalTime) -> String {
-    let clock = |at: Option<jiff::Timestamp>| {
-        at.map_or_else(|| "        ".to_owned(), |at| time.clock(at))
-    };
+    let clock =
+        |at: Option<jiff::Timestamp>| at.map_or_else(|| "        ".to_owned(), |at| time.clock(at));
     let (mark, at) = match step.word {
         StepWord::Planned => (' ', step.started_at),
         StepWord::Running => ('▸', step.started_at),

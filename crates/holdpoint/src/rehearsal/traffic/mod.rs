@@ -79,7 +79,7 @@ impl Traffic {
     ///
     /// # Errors
     /// When no client can be made.
-    pub fn start(targets: Vec<Target>, per_second: u32, clock: Clock) -> reqwest::Result<Self> {
+    pub fn start(targets: Vec<Target>, per_second: u32, clock: &Clock) -> reqwest::Result<Self> {
         let stop = CancellationToken::new();
         let log = Log::default();
         let mut tasks = Vec::with_capacity(targets.len());
@@ -89,12 +89,8 @@ impl Traffic {
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
                 .build()?;
-            let user = User {
-                client,
-                target: Arc::new(target),
-                clock: clock.clone(),
-                log: log.clone(),
-            };
+            let user =
+                User { client, target: Arc::new(target), clock: clock.clone(), log: log.clone() };
             tasks.push(tokio::spawn(user.run(per_second, stop.clone())));
         }
         Ok(Self { stop, tasks, log })
@@ -210,13 +206,8 @@ impl User {
         image: Option<String>,
         result: Received,
     ) {
-        let answer = Answer {
-            asked_at,
-            ended_at: self.clock.now(),
-            took: due_at.elapsed(),
-            image,
-            result,
-        };
+        let answer =
+            Answer { asked_at, ended_at: self.clock.now(), took: due_at.elapsed(), image, result };
         self.log.add(&self.target.party, answer);
     }
 }
