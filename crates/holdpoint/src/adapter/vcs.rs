@@ -64,7 +64,7 @@ pub enum VcsError {
 /// What git knows of this version in this directory; `None` where no repository is.
 pub async fn inspect(directory: &Path, version: &Version) -> Result<Option<GitFacts>, VcsError> {
     let git = Git { directory };
-    if !git.run(["rev-parse", "--is-inside-work-tree"]).await?.status.success() {
+    if !git.is_repository().await? {
         return Ok(None);
     }
     let Some(head) = git.commit("HEAD").await? else {
@@ -87,6 +87,17 @@ struct Git<'a> {
 }
 
 impl Git<'_> {
+    /// A repository that git refuses to look into is one all the same, and an error.
+    async fn is_repository(&self) -> Result<bool, VcsError> {
+        match self.text(&["rev-parse", "--is-inside-work-tree"]).await {
+            Ok(answer) => Ok(answer == "true"),
+            Err(VcsError::Failed { message, .. }) if message.contains("not a git repository") => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn is_on_main(&self, commit: &str) -> Result<Option<(String, bool)>, VcsError> {
         for branch in MAIN_BRANCHES {
             if self.commit(branch).await?.is_some() {
@@ -130,6 +141,8 @@ impl Git<'_> {
             // Looking must neither ask a person nor take the repository's locks.
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
+            // Its words are looked at.
+            .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
@@ -195,5 +208,14 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let facts = inspect(directory.path(), &Version::new(1, 0, 0)).await.expect("asked");
         assert_eq!(facts, None);
+    }
+
+    #[tokio::test]
+    async fn a_repository_that_git_cannot_read_is_an_error_and_not_a_missing_one() {
+        let directory = tempfile::tempdir().expect("directory");
+        git(directory.path(), &["init", "--quiet"]).await;
+        std::fs::write(directory.path().join(".git/config"), "[broken").expect("written");
+        let error = inspect(directory.path(), &Version::new(1, 0, 0)).await.expect_err("refused");
+        assert!(error.to_string().contains("hint: "), "{error}");
     }
 }
