@@ -11,7 +11,11 @@ use std::{
 use machines_api::types::MachineState;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{Client, TOKEN, World, config, example, load::Load, until};
+use support::{
+    Client, TOKEN, World, config, example,
+    load::Load,
+    state::{StateDirectory, kill},
+};
 
 /// A platform in a process of its own.
 struct Platform {
@@ -43,9 +47,16 @@ impl Platform {
     }
 }
 
+impl Drop for Platform {
+    fn drop(&mut self) {
+        // Without effect after `kill`; a test that failed leaves no platform.
+        drop(self.process.kill());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn machines_outlive_a_killed_platform_and_the_next_one_takes_them_over() {
-    let state = tempfile::tempdir().expect("a directory");
+    let state = StateDirectory::new();
     let platform = Platform::start(state.path());
     let api = platform.api.clone();
     let image = api.push_image(&[]).await;
@@ -62,11 +73,11 @@ async fn machines_outlive_a_killed_platform_and_the_next_one_takes_them_over() {
     let taken = api.done(Method::POST, &lease, json!({"ttl": 600})).await;
     let secrets = json!({"values": {"KEY": "value"}});
     api.done(Method::POST, "/v1/apps/shop/secrets", secrets).await;
-    let pids = pids(state.path()).await;
+    let programs = state.programs();
     platform.kill();
 
     // While nobody watches, one of them dies.
-    kill(*pids.get(&dying.id).expect("its id"));
+    kill(*programs.get(&dying.id).expect("its id"));
     let platform = Platform::start(state.path());
     let api = platform.api.clone();
     assert_eq!(api.machine("shop", &lasting.id).await.state, MachineState::Started);
@@ -96,7 +107,7 @@ async fn machines_outlive_a_killed_platform_and_the_next_one_takes_them_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_is_carried_out_wherever_the_platform_is_killed() {
-    let state = tempfile::tempdir().expect("a directory");
+    let state = StateDirectory::new();
     let mut platform = Platform::start(state.path());
     let image = platform.api.push_image(&[]).await;
     platform.api.create_app("shop").await;
@@ -120,9 +131,9 @@ async fn what_was_accepted_is_carried_out_wherever_the_platform_is_killed() {
         assert_eq!(status, StatusCode::OK, "{text}");
         assert!(text.contains(&format!(" {version} ")), "{text}");
     }
-    assert_eq!(pids(state.path()).await.len(), 1, "no program is left behind");
+    assert_eq!(state.programs().len(), 1, "no program is left behind");
     platform.api.done(Method::DELETE, "/v1/apps/shop?force=true", Value::Null).await;
-    assert!(pids(state.path()).await.is_empty());
+    assert!(state.programs().is_empty());
     platform.kill();
 }
 
@@ -143,37 +154,4 @@ async fn a_platform_that_is_restarted_in_order_finds_its_machines_serving() {
         assert_eq!(starts, 1, "it was never stopped");
     }
     world.end().await;
-}
-
-/// The processes of a platform's machines, by machine, as the kernel tells.
-async fn pids(state: &Path) -> std::collections::BTreeMap<String, i32> {
-    let root = state.canonicalize().expect("a directory");
-    let look = || {
-        let mut found = std::collections::BTreeMap::new();
-        for entry in std::fs::read_dir("/proc").expect("proc").flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let program = std::fs::read_link(entry.path().join("exe")).unwrap_or_default();
-            let Ok(inside) = program.strip_prefix(root.join("machines")) else { continue };
-            let machine = inside.components().next().expect("a machine").as_os_str();
-            found.insert(machine.to_string_lossy().into_owned(), pid);
-        }
-        found
-    };
-    // A program between fork and exec is no program of a machine yet: two looks must agree.
-    let mut last = look();
-    until("the processes are settled", || {
-        let now = look();
-        let same = now == last;
-        last = now;
-        std::future::ready(same)
-    })
-    .await;
-    last
-}
-
-fn kill(pid: i32) {
-    let pid = rustix::process::Pid::from_raw(pid).expect("an id");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
 }

@@ -20,9 +20,10 @@ use oci_image::{
 use platform_local::{Platform, Settings};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use state::StateDirectory;
 
 pub mod load;
+pub mod state;
 
 pub const TOKEN: &str = "test-token";
 
@@ -31,7 +32,7 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A platform in this process, with the echo machine pushed as image.
 pub struct World {
-    pub state: TempDir,
+    pub state: StateDirectory,
     pub platform: Option<Platform>,
     pub api: Client,
     pub image: ImageDigest,
@@ -51,7 +52,7 @@ impl World {
     }
 
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let state = tempfile::tempdir().expect("a directory");
+        let state = StateDirectory::new();
         let mut settings = Settings::new(state.path(), TOKEN);
         settings.allow_faults = true;
         change(&mut settings);

@@ -1,0 +1,64 @@
+//! A state directory for one test. When the test ends, well or badly, no program that was started
+//! from it is left.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process},
+};
+use tempfile::TempDir;
+
+pub struct StateDirectory(TempDir);
+
+impl StateDirectory {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The programs of this platform's machines that run now, by machine, as the kernel tells.
+    pub fn programs(&self) -> BTreeMap<String, i32> {
+        let machines = self.canonical().join("machines");
+        let mut found = BTreeMap::new();
+        for entry in std::fs::read_dir("/proc").expect("proc").flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let program = std::fs::read_link(entry.path().join("exe")).unwrap_or_default();
+            if let Ok(inside) = program.strip_prefix(&machines)
+                && let Some(machine) = inside.components().next()
+            {
+                found.insert(machine.as_os_str().to_string_lossy().into_owned(), pid);
+            }
+        }
+        found
+    }
+
+    fn canonical(&self) -> PathBuf {
+        self.path().canonicalize().expect("a directory")
+    }
+}
+
+impl Drop for StateDirectory {
+    fn drop(&mut self) {
+        for pid in self.programs().into_values() {
+            kill(pid);
+        }
+    }
+}
+
+/// Kills a program, if it is still there.
+pub fn kill(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid)
+        && let Err(error) = kill_process(pid, Signal::KILL)
+    {
+        assert_eq!(error, Errno::SRCH, "it could not be killed");
+    }
+}
