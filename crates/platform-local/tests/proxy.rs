@@ -8,6 +8,10 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{World, pause, until};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 const M: &str = "/v1/apps/shop/machines";
 
@@ -50,6 +54,53 @@ async fn a_large_body_streams_both_ways() {
     let request = world.api.request(Method::POST, "shop", "/echo").body(body.clone());
     let answer = request.send().await.expect("an answer");
     assert_eq!(answer.bytes().await.expect("a body").len(), body.len());
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_a_length_arrives_whole() {
+    let world = World::new().await;
+    world.app("shop", 1).await;
+    let mut stream = TcpStream::connect(world.api.proxy).await.expect("connected");
+    let request = "POST /echo HTTP/1.1\r\nhost: shop.localhost\r\nconnection: close\r\n\
+                   transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("read");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("hello world"), "{answer}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_over_the_hard_limit_wait_for_their_turn() {
+    let world = World::new().await;
+    world.api.create_app("shop").await;
+    let mut config = world.config(&[]);
+    config.services[0].concurrency =
+        serde_json::from_value(json!({"type": "requests", "hard_limit": 1})).expect("limits");
+    let made = world.api.create("shop", config).await;
+    world.api.ready("shop", &made.id).await;
+    let requests = (0..6).map(|_| world.api.get("shop", "/slow?ms=100"));
+    for (status, text) in futures::future::join_all(requests).await {
+        assert_eq!(status, StatusCode::OK, "{text}");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_refuses_is_passed_over_for_one_that_answers() {
+    let world = World::new().await;
+    let ids = world.app("shop", 1).await;
+    let mut deaf = world.config(&[("START_DELAY_MS", "3600000")]);
+    deaf.services[0].checks.clear();
+    let deaf = world.api.create("shop", deaf).await;
+    world.api.wait("shop", &deaf.id, "started").await;
+    for _ in 0..6 {
+        let request = world.api.request(Method::POST, "shop", "/echo").body("some text");
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.headers()["x-served-by"], ids[0].as_str());
+        assert_eq!(answer.text().await.expect("a body"), "some text");
+    }
     world.end().await;
 }
 

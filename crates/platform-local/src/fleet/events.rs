@@ -5,6 +5,9 @@ use machines_api::types::{EventRequest, ExitEvent, MachineEvent, MachineState, M
 
 use crate::{identity, supervisor::Exit};
 
+/// The exit code of a program whose end nobody saw: none that a program can have.
+const CODE_UNKNOWN: i32 = -1;
+
 /// Who caused an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -48,9 +51,10 @@ pub(super) fn exit_event(
     restart_count: u32,
     now: Timestamp,
 ) -> MachineEvent {
+    let code = exit.code().unwrap_or(CODE_UNKNOWN);
     let exit_event = ExitEvent {
-        exit_code: exit.shell_code(),
-        guest_exit_code: exit.code.unwrap_or_else(|| exit.shell_code()),
+        exit_code: code,
+        guest_exit_code: code,
         guest_signal: exit.signal.unwrap_or(-1),
         signal: exit.signal.unwrap_or(-1),
         oom_killed: false,

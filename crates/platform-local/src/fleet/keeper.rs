@@ -250,7 +250,9 @@ impl Machine {
             record.goal = Goal::Destroy;
             record.state = MachineState::Destroying;
         }
-        record.last_exit = Some(LastExit { code: exit.shell_code(), oom_killed: false });
+        // How a program ended that an earlier platform started is not known, and not guessed.
+        record.last_exit =
+            exit.code().map(|code| LastExit { code, oom_killed: false }).or(record.last_exit);
         let restarting = record.goal == Goal::Run;
         let count = record.restart_count;
         let event = events::exit_event(exit, record.state, requested, restarting, count, now);

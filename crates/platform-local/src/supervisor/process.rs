@@ -69,9 +69,9 @@ pub(crate) struct Exit {
 impl Exit {
     pub(crate) const UNKNOWN: Self = Self { code: None, signal: None };
 
-    /// The code as a shell would give it: 128 + the signal after a signal, -1 if it is unknown.
-    pub(crate) fn shell_code(self) -> i32 {
-        self.code.or_else(|| self.signal.map(|signal| 128 + signal)).unwrap_or(-1)
+    /// The code as a shell would give it: 128 + the signal after a signal.
+    pub(crate) fn code(self) -> Option<i32> {
+        self.code.or_else(|| self.signal.map(|signal| 128 + signal))
     }
 }
 
