@@ -39,7 +39,8 @@ impl Settings {
             proxy_listen: loopback,
             token: token.into(),
             allow_faults: false,
-            idle_stop_secs: 300,
+            // Fly looks every few minutes; with this a machine stops within 5 minutes of idleness.
+            idle_stop_secs: 240,
             idle_look_ms: 10_000,
             // Fly publishes no limit; a browser's user waits no longer than this.
             hold_ms: 30_000,
