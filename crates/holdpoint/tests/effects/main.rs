@@ -1,6 +1,7 @@
 //! Effects, carried out on a real platform: each is done once, however often it is asked for, and
 //! each way in which it can fail is told apart.
 
+mod relay;
 mod world;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use holdpoint_core::effect::{CheckResult, Effect, Notice, NoticeKind, Outcome, R
 use holdpoint_core::id::{AppName, EffectId, Environment, MachineId, MachinePhase, ServiceName};
 use jiff::Timestamp;
 
+use relay::Relay;
 use world::{APP, World, checks_of, failure, id, is_done, is_refused, made, nonce_of, step_id};
 
 fn app() -> AppName {
@@ -270,4 +272,35 @@ async fn with_the_platform_gone_nothing_was_done_and_another_attempt_may_succeed
     let effect = Effect::Cordon { app: app(), machine, nonce: "abc".to_owned() };
     let outcome = executor.perform(&id(MachinePhase::Cordon, 0, 1), &effect, None).await;
     assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn what_happened_without_an_answer_is_unknown_and_then_found_and_not_done_twice() {
+    let mut world = World::new().await;
+    let relay = Relay::to(world.platform.api_address()).await;
+    world.reach_through(&relay.url);
+    let create = id(MachinePhase::Create, 0, 1);
+    relay.lose_an_answer();
+    assert_eq!(world.create(&create, &[]).await, Outcome::Unknown);
+    let (machine, first) = made(&world.create(&create, &[]).await);
+    assert_eq!(world.production().await.machines.len(), 1);
+
+    relay.lose_an_answer();
+    assert_eq!(world.lease(&machine, 1, None).await, Outcome::Unknown);
+    let (nonce, seen) = nonce_of(&world.lease(&machine, 1, None).await);
+    assert_eq!(seen, first);
+    let update = Effect::UpdateMachine {
+        app: app(),
+        machine: machine.clone(),
+        config: world.config(&[("COLOUR", "green")]).await,
+        secrets_version: None,
+        nonce,
+    };
+    let update_id = id(MachinePhase::Update, 0, 1);
+    relay.lose_an_answer();
+    assert_eq!(world.perform(&update_id, update.clone()).await, Outcome::Unknown);
+    let updated = world.production().await.machines[0].instance_id.clone();
+    assert_ne!(updated, first);
+    assert_eq!(made(&world.perform(&update_id, update).await), (machine, updated));
+    world.end().await;
 }

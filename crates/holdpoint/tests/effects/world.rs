@@ -87,13 +87,7 @@ impl World {
         let api = format!("http://{}", platform.api_address());
         let proxy = format!("http://{}", platform.proxy_address());
         let address = PlatformAddress::local(&api, &proxy, TOKEN);
-        let (terminal, notices) = mpsc::channel(16);
-        let executor = Executor::new(Settings {
-            project_root: root.clone(),
-            platform: address.clone(),
-            notices: terminal,
-        })
-        .expect("an executor");
+        let (executor, notices) = executor(&root, &address);
         let place = BuildPlace { project_root: root, state_dir: directory.path().join("state") };
         let service = project.service("web").expect("the service");
         let version = Version::new(1, 0, 0);
@@ -110,6 +104,13 @@ impl World {
 
     pub(crate) async fn end(self) {
         self.platform.stop(true).await;
+    }
+
+    /// From now on the executor reaches the platform's API at another address.
+    pub(crate) fn reach_through(&mut self, api_base_url: &str) {
+        let mut address = self.address.clone();
+        api_base_url.clone_into(&mut address.api_base_url);
+        (self.executor, self.notices) = executor(&self.root(), &address);
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -264,6 +265,13 @@ pub(crate) fn failure(outcome: &Outcome) -> String {
         panic!("it did not fail: {outcome:?}");
     };
     failure.message
+}
+
+fn executor(root: &Path, address: &PlatformAddress) -> (Executor, mpsc::Receiver<Notice>) {
+    let (terminal, notices) = mpsc::channel(16);
+    let settings =
+        Settings { project_root: root.to_owned(), platform: address.clone(), notices: terminal };
+    (Executor::new(settings).expect("an executor"), notices)
 }
 
 fn slot_index(id: &EffectId) -> u32 {
