@@ -106,21 +106,17 @@ impl Engine {
         if let Input::Outcome(effect, _) = &input {
             self.asked.remove(effect);
         }
-        let mut events = accept::accept(&self.state, now, input)?;
-        for event in &events {
+        let mut events = Vec::new();
+        // signals that arrive after a silence must not hide that it was too long: time comes first
+        if let Input::Observed(_) = &input {
+            self.decide(now, &mut events);
+        }
+        let accepted = accept::accept(&self.state, now, input)?;
+        for event in &accepted {
             evolve::evolve(&mut self.state, now, event);
         }
-        for round in 0.. {
-            assert!(round < DECISIONS_MAX, "one input led to {DECISIONS_MAX} decisions");
-            let decided = decide::decide(&self.state, now);
-            if decided.is_empty() {
-                break;
-            }
-            for event in &decided {
-                evolve::evolve(&mut self.state, now, event);
-            }
-            events.extend(decided);
-        }
+        events.extend(accepted);
+        self.decide(now, &mut events);
         self.append(now, events);
         self.ask(now);
         Ok(())
@@ -143,6 +139,21 @@ impl Engine {
     /// The number and hash of the newest record.
     pub fn head_of_journal(&self) -> (u64, &str) {
         (self.seq, self.head())
+    }
+
+    /// Takes every decision that the state and the time call for.
+    fn decide(&mut self, now: Timestamp, events: &mut Vec<Event>) {
+        for round in 0.. {
+            assert!(round < DECISIONS_MAX, "one input led to {DECISIONS_MAX} decisions");
+            let decided = decide::decide(&self.state, now);
+            if decided.is_empty() {
+                break;
+            }
+            for event in &decided {
+                evolve::evolve(&mut self.state, now, event);
+            }
+            events.extend(decided);
+        }
     }
 
     fn head(&self) -> &str {
