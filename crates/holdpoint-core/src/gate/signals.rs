@@ -41,6 +41,8 @@ pub(super) struct Track {
 pub struct Signals {
     spans: VecDeque<Span>,
     tracks: BTreeMap<Gate, Track>,
+    /// Whether its probes have ever succeeded.
+    has_been_well: bool,
 }
 
 impl Signals {
@@ -69,8 +71,17 @@ impl Signals {
                 Some(Level::Critical) => before.or(Some(at)),
                 Some(Level::Good | Level::Warn) => None,
             };
+            if gate == Gate::Health && reading.level == Some(Level::Good) {
+                self.has_been_well = true;
+            }
             self.tracks.insert(gate, Track { critical_since, reading });
         }
+    }
+
+    /// Whether the service's probes have ever succeeded. One that was down all the time was not
+    /// broken by what happened meanwhile.
+    pub fn has_been_well(&self) -> bool {
+        self.has_been_well
     }
 
     /// The end of the newest interval.

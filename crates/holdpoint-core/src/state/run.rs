@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, End};
-use crate::id::{EffectId, Environment, InstanceId, MachineId, MachinePhase, PlanDigest, Slot};
+use crate::id::{
+    EffectId, Environment, InstanceId, MachineId, MachinePhase, PlanDigest, ServiceName, Slot,
+};
 use crate::plan::{MachineChange, Plan, Rollout};
 
 /// The carrying out of one plan.
@@ -106,6 +108,11 @@ impl Run {
     /// Whether any machine of an environment was begun.
     pub fn touched(&self, environment: Environment) -> bool {
         self.machines.keys().any(|slot| slot.environment == environment)
+    }
+
+    /// Whether any machine of a service in an environment was begun.
+    pub fn touched_service(&self, environment: Environment, service: &ServiceName) -> bool {
+        self.machines.keys().any(|slot| slot.environment == environment && slot.service == *service)
     }
 
     /// Whether a machine is in the middle of its change.

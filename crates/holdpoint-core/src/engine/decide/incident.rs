@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::rollback;
 use crate::event::Event;
-use crate::gate::Verdict;
+use crate::gate::{Finding, Signals, Verdict};
 use crate::id::Course;
 use crate::state::{Release, State};
 
@@ -16,7 +16,7 @@ pub(super) fn breach(state: &State, release: &Release, now: Timestamp) -> Vec<Ev
     let watched = release.watched().into_iter();
     let mut verdicts = watched.flat_map(|environment| release.verdicts(environment, now));
     let Some(finding) = verdicts.find_map(|verdict| match verdict {
-        Verdict::Fail(finding) => Some(finding),
+        Verdict::Fail(finding) => Some(finding).filter(|finding| is_ours(release, finding)),
         Verdict::Pass(_) | Verdict::Wait { .. } | Verdict::Inconclusive(_) => None,
     }) else {
         return Vec::new();
@@ -25,4 +25,13 @@ pub(super) fn breach(state: &State, release: &Release, now: Timestamp) -> Vec<Ev
     let mut events = vec![Event::Breached { finding }];
     events.extend(rollback::after_failure(state, release, now, &reason));
     events
+}
+
+/// Whether a finding can have to do with this release: not so if its service was down ever since
+/// the release began and was not changed by it yet, such as one that is still to be deployed.
+fn is_ours(release: &Release, finding: &Finding) -> bool {
+    let signals = release.signals.get(&finding.environment);
+    let signals = signals.and_then(|services| services.get(&finding.service));
+    signals.is_some_and(Signals::has_been_well)
+        || release.forward.touched_service(finding.environment, &finding.service)
 }

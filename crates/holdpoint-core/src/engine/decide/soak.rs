@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use super::super::decide::announcement;
 use crate::event::Event;
 use crate::gate::{Verdict, seconds};
-use crate::plan::{Soak, SoakPurpose};
+use crate::id::{Course, ServiceName};
+use crate::plan::{Soak, SoakPurpose, StepKind};
 use crate::state::{Progress, Release, State};
 
 /// Starts, interrupts or passes the soak.
@@ -38,8 +39,7 @@ pub(super) fn go_on(state: &State, release: &Release, soak: &Soak, now: Timestam
 
 /// The first gate that does not pass. Inconclusive is not passing.
 pub(crate) fn first_not_passing(release: &Release, soak: &Soak, now: Timestamp) -> Option<Verdict> {
-    let mut verdicts = release.verdicts(soak.environment, now).into_iter();
-    verdicts.find(|verdict| !matches!(verdict, Verdict::Pass(_)))
+    verdicts(release, soak, now).find(|verdict| !matches!(verdict, Verdict::Pass(_)))
 }
 
 /// On the way back there is nothing to roll back to: a breach then needs a person.
@@ -47,6 +47,20 @@ fn stuck(release: &Release, soak: &Soak, now: Timestamp) -> Option<Verdict> {
     if soak.purpose != SoakPurpose::Watch || release.halt.is_some() {
         return None;
     }
-    let mut verdicts = release.verdicts(soak.environment, now).into_iter();
-    verdicts.find(|verdict| matches!(verdict, Verdict::Fail(_)))
+    verdicts(release, soak, now).find(|verdict| matches!(verdict, Verdict::Fail(_)))
+}
+
+/// What the gates say of the services that count for a soak: all of them on the way forward, and
+/// on the way back those of which a previous version runs again. One that the way back took out
+/// of service, or that was never begun, can't be well and says nothing.
+fn verdicts(release: &Release, soak: &Soak, now: Timestamp) -> impl Iterator<Item = Verdict> {
+    let runs_again = |service: &ServiceName| {
+        release.run().plan.steps.iter().any(|step| {
+            matches!(&step.kind, StepKind::Smoke { service: smoked, environment, .. }
+                if smoked == service && *environment == soak.environment)
+        })
+    };
+    let all = release.course() == Course::Forward;
+    let verdicts = release.verdicts(soak.environment, now).into_iter();
+    verdicts.filter(move |verdict| all || runs_again(&verdict.finding().service))
 }

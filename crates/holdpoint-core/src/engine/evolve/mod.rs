@@ -172,6 +172,7 @@ fn step_started(release: &mut Release, now: Timestamp, step: usize) {
 
 fn wave_started(release: &mut Release, step: usize, wave: usize) {
     let (id, course) = (release.id, release.course());
+    forget_absence(release, step);
     let run = release.run_mut();
     run.progress = Progress::Rollout { wave: Some(wave) };
     let Some(wave) = run.rollout(step).and_then(|rollout| rollout.waves.get(wave)).cloned() else {
@@ -202,6 +203,21 @@ fn wave_started(release: &mut Release, step: usize, wave: usize) {
             created_by,
         };
         run.machines.insert(change.slot, progress);
+    }
+}
+
+/// That a service was down before its first machine was begun is not held against its new version.
+fn forget_absence(release: &mut Release, step: usize) {
+    let run = release.run();
+    let Some(rollout) = run.rollout(step) else { return };
+    let (environment, service) = (rollout.environment, rollout.service.clone());
+    if run.touched_service(environment, &service) {
+        return;
+    }
+    if let Some(services) = release.signals.get_mut(&environment)
+        && services.get(&service).is_some_and(|signals| !signals.has_been_well())
+    {
+        services.remove(&service);
     }
 }
 
