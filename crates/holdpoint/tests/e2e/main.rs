@@ -1,0 +1,7 @@
+//! Whole releases by the real command on a real platform: what a user gets, also when things go
+//! wrong and when somebody pulls the plug.
+
+mod crash;
+mod release;
+mod trouble;
+mod world;
