@@ -99,10 +99,24 @@ impl Release {
         run.plan.steps.get(run.current?)
     }
 
-    /// The environments whose gates count now: those in which the way that is taken has begun to
-    /// change machines.
+    /// The environments whose gates count now: those in which machines were begun, and on the way
+    /// back the one in which the previous version is watched.
     pub fn watched(&self) -> Vec<Environment> {
-        let mut watched = Vec::new();
+        let steps = self.back.iter().flat_map(|back| &back.plan.steps);
+        let mut watched: Vec<Environment> = steps
+            .filter_map(|step| match &step.kind {
+                StepKind::Soak(soak) => Some(soak.environment),
+                StepKind::Preflight
+                | StepKind::Rollout(_)
+                | StepKind::Smoke { .. }
+                | StepKind::Approval { .. }
+                | StepKind::Window { .. }
+                | StepKind::RestoreSecrets { .. } => None,
+            })
+            .collect();
+        if !watched.is_empty() {
+            return watched;
+        }
         for environment in [Environment::Staging, Environment::Production] {
             if self.forward.touched(environment) {
                 watched.push(environment);

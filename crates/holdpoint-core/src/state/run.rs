@@ -67,6 +67,9 @@ pub struct MachineProgress {
     pub phase: MachinePhase,
     /// How that goes.
     pub attempt: Attempt,
+    /// The number of the first attempt at each phase: more than 1 once the whole change was begun
+    /// anew, so that its effects have ids of their own.
+    pub first_attempt: u32,
     /// Where to go on once a lost lease was taken again.
     pub after_lease: Option<MachinePhase>,
     /// The machine, once its id is known.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::event::{Event, ReleaseStarted};
 use crate::gate::{Signals, Span};
-use crate::id::{EffectId, Environment, IncidentId, MachinePhase, ServiceName};
+use crate::id::{Course, EffectId, Environment, IncidentId, MachinePhase, ServiceName};
 use crate::observation::Observation;
 use crate::plan::{MachineAction, Plan, SoakPurpose, StepKind};
 use crate::state::{
@@ -195,6 +195,7 @@ fn wave_started(release: &mut Release, step: usize, wave: usize) {
             step,
             phase: phase.unwrap_or(MachinePhase::Done),
             attempt: Attempt::default(),
+            first_attempt: 1,
             after_lease: None,
             machine,
             instance: None,
@@ -239,9 +240,11 @@ fn set_soak(release: &mut Release, good_since: Option<Timestamp>, lost: u32) {
     }
 }
 
-/// Whatever had ended without being done is tried anew.
+/// Whatever had ended without being done is tried anew. On the way back a machine that did not
+/// become healthy gets its whole change again: it may have been changed by somebody else since.
 fn resumed(release: &mut Release) {
     release.halt = None;
+    let course = release.course();
     let run = release.run_mut();
     if let Progress::Single(attempt) = &mut run.progress
         && attempt.end.is_some()
@@ -251,6 +254,10 @@ fn resumed(release: &mut Release) {
     for machine in run.machines.values_mut() {
         if matches!(machine.attempt.end, Some(End::Failed(_) | End::Blocked(_))) {
             machine.attempt = machine.attempt.next(None);
+            if course == Course::Back && machine.phase == MachinePhase::Health {
+                machine.first_attempt = machine.attempt.number;
+                machine.phase = MachinePhase::Lease;
+            }
         }
     }
 }

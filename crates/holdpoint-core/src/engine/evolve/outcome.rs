@@ -69,14 +69,14 @@ fn step_ended(release: &mut Release, now: Timestamp, outcome: &Outcome) {
         match outcome {
             Outcome::Done(Evidence::Checks(checks)) => match failed_checks(checks) {
                 None => attempt.end = Some(End::Done),
-                Some(failed) => failed_or_again(attempt, now, pace, ATTEMPTS_MAX, failed),
+                Some(failed) => failed_or_again(attempt, 1, now, pace, ATTEMPTS_MAX, failed),
             },
             Outcome::Done(_) => attempt.end = Some(End::Done),
             Outcome::Refused(refusal) => {
                 attempt.end = Some(End::Failed(refusal.message.clone()));
             }
             Outcome::Failed(failure) => {
-                failed_or_again(attempt, now, pace, ATTEMPTS_MAX, failure.message.clone());
+                failed_or_again(attempt, 1, now, pace, ATTEMPTS_MAX, failure.message.clone());
             }
             Outcome::Unknown => unknown(attempt, now, pace),
         }
@@ -93,12 +93,25 @@ fn failed_checks(checks: &[CheckResult]) -> Option<String> {
     (!failed.is_empty()).then(|| failed.join("; "))
 }
 
-fn failed_or_again(attempt: &mut Attempt, now: Timestamp, pace: u32, max: u32, why: String) {
-    if attempt.number >= max {
+fn failed_or_again(
+    attempt: &mut Attempt,
+    first: u32,
+    now: Timestamp,
+    pace: u32,
+    max: u32,
+    why: String,
+) {
+    let tried = attempt.number.saturating_sub(first).saturating_add(1);
+    if tried >= max {
         attempt.end = Some(End::Failed(why));
     } else {
-        *attempt = attempt.next(Some(retry_at(now, attempt.number, pace)));
+        *attempt = attempt.next(Some(retry_at(now, tried, pace)));
     }
+}
+
+/// How often a machine's phase was attempted since its change began, or began anew.
+fn tried(machine: &MachineProgress) -> u32 {
+    machine.attempt.number.saturating_sub(machine.first_attempt).saturating_add(1)
 }
 
 fn unknown(attempt: &mut Attempt, now: Timestamp, pace: u32) {
@@ -171,7 +184,7 @@ fn done(machine: &mut MachineProgress, action: &MachineAction, evidence: &Eviden
 
 fn enter(machine: &mut MachineProgress, phase: MachinePhase) {
     machine.phase = phase;
-    machine.attempt = Attempt::default();
+    machine.attempt = Attempt { number: machine.first_attempt, ..Attempt::default() };
     machine.update_asked |= phase == MachinePhase::Update;
 }
 
@@ -179,10 +192,10 @@ fn refused(machine: &mut MachineProgress, now: Timestamp, pace: u32, refusal: &R
     let why = refusal.message.clone();
     match (refusal.kind, machine.phase) {
         (RefusalKind::LeaseHeldByOther, _) => {
-            if machine.attempt.number >= LEASE_ATTEMPTS_MAX {
+            if tried(machine) >= LEASE_ATTEMPTS_MAX {
                 machine.attempt.end = Some(End::Blocked(why));
             } else {
-                let not_before = retry_at(now, machine.attempt.number, pace);
+                let not_before = retry_at(now, tried(machine), pace);
                 machine.attempt = machine.attempt.next(Some(not_before));
             }
         }
@@ -198,7 +211,7 @@ fn refused(machine: &mut MachineProgress, now: Timestamp, pace: u32, refusal: &R
             machine.after_lease = Some(phase);
             machine.phase = MachinePhase::Lease;
             machine.attempt = machine.attempt.next(None);
-            if machine.attempt.number > LEASE_ATTEMPTS_MAX {
+            if tried(machine) > LEASE_ATTEMPTS_MAX {
                 machine.attempt.end = Some(End::Blocked(why));
             }
         }
@@ -231,5 +244,6 @@ fn failed(
         }
         return;
     }
-    failed_or_again(&mut machine.attempt, now, pace, max, why);
+    let first = machine.first_attempt;
+    failed_or_again(&mut machine.attempt, first, now, pace, max, why);
 }
