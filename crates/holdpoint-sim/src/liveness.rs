@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use holdpoint_core::command::{Actor, Command};
-use holdpoint_core::id::Course;
+use holdpoint_core::id::{Course, ReleaseId};
+use holdpoint_core::planner::KnownMachines;
 use holdpoint_core::state::State;
 use jiff::{SignedDuration, Timestamp};
 
@@ -21,6 +22,9 @@ pub const STEPS_MAX: u64 = 6_000;
 /// How often people say `continue` on the way forward before they roll back.
 const RESUMES_MAX: u32 = 3;
 
+/// How long a lease that nobody knows of may stand in the way: one whose answer was lost.
+const LEASE_MAX: SignedDuration = SignedDuration::from_secs(80);
+
 /// How long a soak may take before people roll back: a version that is never quite good is never
 /// promoted either.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(30);
@@ -29,7 +33,8 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(30);
 #[derive(Debug, Default)]
 pub struct Helpers {
     resumes: u32,
-    step: Option<(Course, Option<usize>, Timestamp)>,
+    step: Option<(ReleaseId, Course, Option<usize>)>,
+    since: Timestamp,
 }
 
 impl Helpers {
@@ -40,17 +45,17 @@ impl Helpers {
             return Some((Actor::new("rita"), Command::CloseIncident { incident, resolution }));
         }
         let release = state.active()?;
-        let (course, current) = (release.course(), release.run().current);
-        if self.step.is_none_or(|(way, step, _)| (way, step) != (course, current)) {
-            self.step = Some((course, current, now));
-            self.resumes = 0;
+        let course = release.course();
+        let step = Some((release.id, course, release.run().current));
+        if self.step != step {
+            (self.step, self.since, self.resumes) = (step, now, 0);
         }
-        let since = self.step.map_or(now, |(_, _, since)| since);
         let is_soaking = release
             .current_step()
             .is_some_and(|step| matches!(step.kind, holdpoint_core::plan::StepKind::Soak(_)));
-        let is_tired =
-            self.resumes >= RESUMES_MAX || (is_soaking && now.duration_since(since) > PATIENCE);
+        let waited = now.duration_since(self.since);
+        let is_tired = (self.resumes >= RESUMES_MAX && waited > LEASE_MAX)
+            || (is_soaking && waited > PATIENCE);
         if course == Course::Forward && is_tired {
             let reason = "it does not go on".to_owned();
             return Some((Actor::new("rita"), Command::Rollback { reason }));
@@ -64,11 +69,25 @@ impl Helpers {
 }
 
 /// What is not as it must be once every release has ended in a healed world.
-pub fn leftovers(world: &World, ledger: &Ledger, now: Timestamp) -> Option<String> {
+///
+/// A machine whose creation was heard so late that the way back had already looked for it in vain
+/// stands outside the rotation until the next release takes it in: no lease can keep such a call
+/// from being heard.
+pub fn leftovers(
+    world: &World,
+    ledger: &Ledger,
+    known: &KnownMachines,
+    now: Timestamp,
+) -> Option<String> {
     for (service, environment) in apps() {
         let app = app_name(service, environment);
         let machines = world.machines.iter();
-        let kept = machines.filter(|(_, one)| one.app == app && !one.is_retired);
+        let is_known = |id| known.get(&app).is_some_and(|all| all.contains(id));
+        let is_stray = |id, one: &Machine| {
+            one.is_cordoned && one.instance == 1 && one.made_by.is_some() && !is_known(id)
+        };
+        let kept =
+            machines.filter(|(id, one)| one.app == app && !one.is_retired && !is_stray(id, one));
         let mut versions = BTreeSet::new();
         for (id, machine) in kept {
             versions.insert(machine.version());

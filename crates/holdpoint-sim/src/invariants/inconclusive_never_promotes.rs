@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use holdpoint_core::event::Event;
 use holdpoint_core::id::Environment;
 use holdpoint_core::observation::{Observation, Sample};
-use holdpoint_core::plan::{Soak, StepKind};
+use holdpoint_core::plan::{MachineAction, Plan, Soak, SoakPurpose, StepKind};
 use holdpoint_core::project::GatePolicy;
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,12 +23,16 @@ pub(super) struct InconclusiveNeverPromotes {
 }
 
 /// What was heard of one service.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Reading {
     heard_at: Timestamp,
     measured_at: Timestamp,
-    is_good: bool,
+    sample: Sample,
 }
+
+/// Into how many parts the gates cut the time that a breach must last; they judge by the mean
+/// over the newest one.
+const PARTS: u64 = 5;
 
 impl Checker for InconclusiveNeverPromotes {
     fn name(&self) -> &'static str {
@@ -46,8 +50,25 @@ impl Checker for InconclusiveNeverPromotes {
             self.readings.clear();
         }
         let Some(under) = &ledger.release else { return Ok(()) };
+        // what was measured of a bad version is not held against the one before it
+        if let Fact::Event(Event::StepStarted { step }) = fact
+            && let Some(StepKind::Soak(soak)) = under.step(*step)
+            && soak.purpose == SoakPurpose::Watch
+        {
+            self.readings.retain(|(environment, _), _| *environment != soak.environment);
+        }
+        // nor that a service was down all the time before its first machine was begun
+        if let Fact::Event(Event::WaveStarted { step, wave: 0 }) = fact
+            && let Some(StepKind::Rollout(rollout)) = under.step(*step)
+        {
+            let key = (rollout.environment, rollout.service.as_str().to_owned());
+            let is_well = |one: &Reading| one.sample.probes_passed > one.sample.probes_failed;
+            if self.readings.get(&key).is_some_and(|all| !all.iter().any(is_well)) {
+                self.readings.remove(&key);
+            }
+        }
         if let Fact::Event(Event::Observed(observation)) = fact {
-            return self.hear(&under.project.gates, now, observation);
+            return self.hear(now, observation);
         }
         if let Fact::Event(Event::StepPassed { step }) = fact
             && let Some(StepKind::Soak(soak)) = under.step(*step)
@@ -60,12 +81,7 @@ impl Checker for InconclusiveNeverPromotes {
 }
 
 impl InconclusiveNeverPromotes {
-    fn hear(
-        &mut self,
-        policy: &GatePolicy,
-        now: Timestamp,
-        observation: &Observation,
-    ) -> Result<(), String> {
+    fn hear(&mut self, now: Timestamp, observation: &Observation) -> Result<(), String> {
         for sample in &observation.samples {
             let is_genuine = self.measured.iter().any(|one| {
                 one.environment == observation.environment
@@ -78,9 +94,8 @@ impl InconclusiveNeverPromotes {
             let key = (observation.environment, sample.service.clone());
             let readings = self.readings.entry(key).or_default();
             if readings.last().is_none_or(|newest| observation.to > newest.measured_at) {
-                let is_good = is_good(sample, policy);
-                let measured_at = observation.to;
-                readings.push(Reading { heard_at: now, measured_at, is_good });
+                let (measured_at, sample) = (observation.to, sample.clone());
+                readings.push(Reading { heard_at: now, measured_at, sample });
             }
         }
         Ok(())
@@ -90,22 +105,27 @@ impl InconclusiveNeverPromotes {
         let began = now - secs(soak.duration_secs);
         // ages count in whole seconds
         let age_max = secs(under.project.gates.stale_after_secs + 1);
+        let policy = &under.project.gates;
         for service in &under.project.services {
+            if under.back.as_ref().is_some_and(|back| !runs_again(back, soak, &service.name)) {
+                continue;
+            }
             let key = (soak.environment, service.name.clone());
             let readings = self.readings.get(&key).map(Vec::as_slice).unwrap_or_default();
             let name = format!("{} in {}", service.name, soak.environment);
             let before = readings.iter().filter(|one| one.heard_at <= began).count();
-            let counting = readings.get(before.saturating_sub(1)..).unwrap_or_default();
             if before == 0 {
                 return Err(format!("nothing was known of {name} at {began}"));
             }
-            let ends = counting.iter().skip(1).map(|one| one.heard_at).chain([now]);
-            for (reading, until) in counting.iter().zip(ends) {
-                if !reading.is_good {
-                    return Err(format!("{name} was not good at {}", reading.heard_at));
+            for index in before - 1..readings.len() {
+                let (known, later) = readings.split_at(index + 1);
+                let Some(newest) = known.last() else { continue };
+                if !is_good(known, newest, policy) {
+                    return Err(format!("{name} was not good at {}", newest.heard_at));
                 }
-                if until.duration_since(reading.measured_at) >= age_max {
-                    let since = reading.measured_at;
+                let until = later.first().map_or(now, |next| next.heard_at);
+                if until.duration_since(newest.measured_at) >= age_max {
+                    let since = newest.measured_at;
                     return Err(format!("nothing was heard of {name} from {since} to {until}"));
                 }
             }
@@ -114,19 +134,41 @@ impl InconclusiveNeverPromotes {
     }
 }
 
-/// Whether one sample alone passes every gate. The simulated project judges by the newest sample.
-fn is_good(sample: &Sample, policy: &GatePolicy) -> bool {
-    let requests = f64::from(u32::try_from(sample.requests).unwrap_or(u32::MAX));
-    let errors = f64::from(u32::try_from(sample.errors).unwrap_or(u32::MAX));
+/// Whether a way back puts a previous version of a service in the place of the new one.
+fn runs_again(back: &Plan, soak: &Soak, service: &str) -> bool {
+    let rollouts = back.steps.iter().filter_map(|step| step.kind.rollout());
+    let mut changes = rollouts
+        .filter(|one| one.environment == soak.environment && one.service.as_str() == service)
+        .flat_map(|one| one.waves.iter().flat_map(|wave| &wave.changes));
+    changes.any(|change| matches!(change.action, MachineAction::Update { .. }))
+}
+
+/// Whether what is known passes every gate.
+fn is_good(known: &[Reading], newest: &Reading, policy: &GatePolicy) -> bool {
+    let part = |critical_for_secs: u64| {
+        let from = newest.measured_at - secs(critical_for_secs / PARTS);
+        known.iter().filter(move |one| one.measured_at > from).map(|one| &one.sample)
+    };
+    let (mut requests, mut errors) = (0, 0);
+    for sample in part(policy.error_critical_for_secs) {
+        requests += sample.requests;
+        errors += sample.errors;
+    }
     let mut answers: Vec<u64> = Vec::new();
-    for (bound_us, count) in &sample.latency.buckets {
-        answers.extend((0..*count).map(|_| *bound_us));
+    for sample in part(policy.latency_p95_critical_for_secs) {
+        for (bound_us, count) in &sample.latency.buckets {
+            answers.extend((0..*count).map(|_| *bound_us));
+        }
     }
     answers.sort_unstable();
     let rank = (answers.len() * 95).div_ceil(100);
     let p95_us = rank.checked_sub(1).and_then(|index| answers.get(index)).copied();
-    sample.requests >= policy.error_minimum_requests
-        && errors <= requests * policy.error_share_warn
+    let enough = usize::try_from(policy.latency_p95_minimum_requests).unwrap_or(usize::MAX);
+    let float = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    let sample = &newest.sample;
+    requests >= policy.error_minimum_requests
+        && float(errors) <= float(requests) * policy.error_share_warn
+        && answers.len() >= enough
         && p95_us.is_some_and(|p95_us| p95_us <= policy.latency_p95_warn_ms * 1000)
         && sample.probes_passed > sample.probes_failed
         && sample.memory_share.is_some_and(|share| share <= policy.memory_share_warn)

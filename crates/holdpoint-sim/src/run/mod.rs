@@ -209,7 +209,9 @@ impl Simulation {
             self.rest()?;
         }
         self.check_replay()?;
-        let leftover = liveness::leftovers(&self.world, self.invariants.ledger(), self.now);
+        let Some(state) = self.conductor.state() else { return Ok(()) };
+        let (ledger, known) = (self.invariants.ledger(), &state.known_machines);
+        let leftover = liveness::leftovers(&self.world, ledger, known, self.now);
         leftover.map_or(Ok(()), |text| Err(Failure::NoConvergence(text)))
     }
 

@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::seed::Dice;
 
+/// What is critical lasts longer than a machine is out of the rotation for its change: a service
+/// of one machine does not answer then.
 const TEXT: &str = r#"
 [project]
 name = "shop"
@@ -57,16 +59,16 @@ approval_expires_after = "10m"
 [gates]
 stale_after = "45s"
 [gates.error_rate]
-critical_for = "20s"
+critical_for = "80s"
 minimum_requests = 10
 [gates.latency_p95]
-critical_for = "25s"
+critical_for = "80s"
 minimum_requests = 10
 [gates.health]
-warn_for = "10s"
-critical_for = "20s"
+warn_for = "20s"
+critical_for = "80s"
 [gates.memory]
-critical_for = "20s"
+critical_for = "30s"
 [communication]
 update_every = "60s"
 update_every_during_rollback = "30s"
