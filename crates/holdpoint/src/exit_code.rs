@@ -21,7 +21,8 @@ pub enum ExitCode {
     Resumable,
     /// A verb needs a running conductor, and there is none.
     Unreachable,
-    /// A second Ctrl-C: it left at once. 128 + SIGINT, as shells have it.
+    /// Ctrl-C where nothing is left to be resumed, or a second one: it left at once. 128 + SIGINT,
+    /// as shells have it.
     Interrupted,
 }
 
@@ -62,7 +63,7 @@ impl ExitCode {
             Self::RolledBack => "a gate failed, or the release was rolled back",
             Self::Resumable => "stopped before the end; `holdpoint resume` goes on",
             Self::Unreachable => "no conductor is running",
-            Self::Interrupted => "interrupted at once by a second Ctrl-C",
+            Self::Interrupted => "interrupted: by a second Ctrl-C, or before anything was begun",
         }
     }
 

@@ -2,6 +2,7 @@
 //! reads the environment.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -111,9 +112,17 @@ impl Settings {
     pub fn local_platform(&self) -> Result<PlatformAddress, Problem> {
         let path = self.state_dir.join(ADDRESS_FILE);
         let text = fs::read_to_string(&path).map_err(|error| {
-            Problem::because(ExitCode::Usage, "no platform is chosen", &error)
-                .cause(format!("`{}` would hold the address of a local one", path.display()))
-                .hint("start one on this computer with `holdpoint up`")
+            let none = Problem::new(ExitCode::Usage, "no platform is chosen");
+            let none = if error.kind() == io::ErrorKind::NotFound {
+                none.cause(format!(
+                    "`FLY_API_TOKEN` is not set, and no platform on this computer has left its \
+                     address in `{}`",
+                    path.display()
+                ))
+            } else {
+                none.cause(format!("`{}` can't be read: {error}", path.display()))
+            };
+            none.hint("start one on this computer with `holdpoint up`")
                 .hint("or set `FLY_API_TOKEN` to use Fly.io")
         })?;
         let address: AddressFile = serde_json::from_str(&text).map_err(|error| {

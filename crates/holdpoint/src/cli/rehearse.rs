@@ -42,7 +42,10 @@ pub(super) async fn rehearse(shared: &Shared, rehearse: &Rehearse) -> Result<Exi
     outcome.map(|outcome| match outcome {
         Outcome::AsItShould => ExitCode::Done,
         Outcome::OtherThanItShould => ExitCode::RolledBack,
-        Outcome::Stopped => ExitCode::Interrupted,
+        Outcome::Stopped => {
+            message::tell("the rehearsal was stopped before its end\n");
+            ExitCode::Interrupted
+        }
     })
 }
 

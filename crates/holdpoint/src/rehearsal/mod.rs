@@ -228,6 +228,10 @@ impl Cast<'_> {
 
     async fn set_faults(&self, bad: &Images) -> Result<(), Problem> {
         let share = self.rehearse.fault_share;
+        if share <= 0.0 {
+            message::print(&format!("\n{BAD} has no fault\n"));
+            return Ok(());
+        }
         for (environment, service, app) in self.apps()? {
             let digest = bad.get(&service).filter(|_| environment == Environment::Production);
             if let Some(digest) = digest {

@@ -69,6 +69,8 @@ pub struct ServiceReport {
     pub seen: Statistics,
     /// The largest share of its memory that a machine used, where measured.
     pub memory_share: Option<f64>,
+    /// Whether it has one machine only, so that nobody answers while that is changed.
+    pub is_single: bool,
 }
 
 /// How far clients met the bad version, in real time.
@@ -186,6 +188,7 @@ fn release_report(
             environment: party.environment,
             service: party.service.clone(),
             seen: statistics(during),
+            is_single: is_single(release, party),
             memory_share: shares.map(|(_, _, _, share)| *share).max_by(f64::total_cmp),
         }
     });
@@ -196,6 +199,11 @@ fn release_report(
         steps,
         services: services.collect(),
     }
+}
+
+fn is_single(release: &Release, party: &Party) -> bool {
+    let service = release.project.service(party.service.as_str());
+    service.is_some_and(|service| service.placement(party.environment).machines == 1)
 }
 
 fn step_reports(findings: &Findings<'_>, run: &Run) -> Vec<StepReport> {

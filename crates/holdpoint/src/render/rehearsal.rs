@@ -82,10 +82,12 @@ fn service_line(service: &ServiceReport) -> String {
 fn reason_lines(service: &ServiceReport) -> Vec<String> {
     let mut reasons: Vec<(&String, &u64)> = service.seen.reasons.iter().collect();
     reasons.sort_by(|left, right| right.1.cmp(left.1));
-    let reasons = reasons.into_iter().take(REASONS_MAX);
-    reasons
-        .map(|(reason, times)| format!("  {:<31} {} times {reason}", "", count(*times)))
-        .collect()
+    let single =
+        if service.is_single { "; its one machine is away while it is changed" } else { "" };
+    let text = |(reason, times): (&String, &u64)| {
+        format!("{:33} {} times {reason}{single}", "", count(*times))
+    };
+    reasons.into_iter().take(REASONS_MAX).map(text).collect()
 }
 
 fn breach_lines(breach: &BreachReport, time: &LocalTime) -> Vec<String> {
@@ -116,4 +118,88 @@ fn breach_lines(breach: &BreachReport, time: &LocalTime) -> Vec<String> {
             count(exposure.failed)
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use holdpoint_core::id::{Environment, ServiceName};
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::rehearsal::report::{Expectation, StepReport};
+    use crate::rehearsal::traffic::{Exposure, Statistics};
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a time")
+    }
+
+    fn service(environment: Environment, failed: u64) -> ServiceReport {
+        let reasons = BTreeMap::from([("status 500".to_owned(), failed)]);
+        ServiceReport {
+            environment,
+            service: ServiceName::new("web"),
+            seen: Statistics {
+                requests: 12_480,
+                failed,
+                reasons: if failed == 0 { BTreeMap::new() } else { reasons },
+                p50: Duration::from_micros(850),
+                p95: Duration::from_micros(4_200),
+                p99: Duration::from_millis(180),
+            },
+            memory_share: Some(0.125),
+            is_single: environment == Environment::Staging,
+        }
+    }
+
+    fn release(version: &str, ending: Ending, failed: u64) -> ReleaseReport {
+        let step = |name: &str, took| StepReport {
+            name: name.to_owned(),
+            started_at: at("2026-12-01T16:00:00Z"),
+            took,
+        };
+        ReleaseReport {
+            version: version.to_owned(),
+            ending: Some(ending),
+            took: Duration::from_secs(81),
+            steps: vec![
+                step("production rollout of web", Some(Duration::from_millis(1_900))),
+                step("production validation", (failed == 0).then_some(Duration::from_secs(15))),
+            ],
+            services: vec![
+                service(Environment::Staging, failed),
+                service(Environment::Production, failed),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_summary_shows_every_step_what_was_measured_and_the_verdict() {
+        let summary = Report {
+            title: "Shop".to_owned(),
+            speed: 60,
+            releases: vec![
+                release("1.0.0", Ending::Released, 0),
+                release("1.1.0", Ending::RolledBack, 48),
+            ],
+            breach: Some(BreachReport {
+                finding: "error rate of web in production: errors 15/78 (19.2 %)".to_owned(),
+                at: at("2026-12-01T17:21:36Z"),
+                exposure: Exposure {
+                    first_failed_at: Some(at("2026-12-01T17:15:37Z")),
+                    last_answer_at: Some(at("2026-12-01T17:22:29Z")),
+                    answered: 642,
+                    failed: 127,
+                },
+                first_bad_to_breach: Some(Duration::from_millis(5_980)),
+                breach_to_last: Some(Duration::from_millis(879)),
+            }),
+            expectations: vec![
+                Expectation { text: "1.0.0 is released".to_owned(), met: true },
+                Expectation { text: "1.1.0 is caught by a gate".to_owned(), met: false },
+            ],
+        };
+        insta::assert_snapshot!(report(&summary, &LocalTime::named("America/Chicago")));
+    }
 }
