@@ -4,7 +4,11 @@
 //! healed world did not end every release, 101 when the engine panicked.
 
 use std::io::{self, Write};
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use clap::Parser;
 use holdpoint_sim::run::{Failure, Report, run};
@@ -35,34 +39,56 @@ fn run_one(seed: u64) -> io::Result<ExitCode> {
     Ok(exit_code(report.failure.as_ref()))
 }
 
-/// Runs all seeds, also after a failure: how many fail is worth knowing.
+/// Runs all seeds, also after a failure: how many fail is worth knowing. The story of the first
+/// that broke an invariant is told, or else of the first that did not converge.
 fn run_all(seeds: u64) -> io::Result<ExitCode> {
-    let mut worst: Option<Failure> = None;
-    let (mut steps, mut released, mut rolled_back) = (0, 0, 0);
-    let mut failed = 0_u64;
-    for seed in 0..seeds {
-        let report = named_in_panics(seed, false);
-        steps += report.steps;
-        released += report.released;
-        rolled_back += report.rolled_back;
-        let Some(failure) = report.failure else { continue };
-        failed += 1;
-        writeln!(io::stdout(), "seed {seed}: {failure}")?;
-        let is_worse =
-            matches!(failure, Failure::Safety(_)) && !matches!(worst, Some(Failure::Safety(_)));
-        if worst.is_none() || is_worse {
-            if worst.is_none() {
-                tell(&named_in_panics(seed, true))?;
-            }
-            worst = Some(failure);
+    let reports = reports(seeds);
+    let mut out = io::stdout();
+    let failed: Vec<&Report> = reports.iter().filter(|one| one.failure.is_some()).collect();
+    let is_unsafe = |one: &&&Report| matches!(one.failure, Some(Failure::Safety(_)));
+    let worst = failed.iter().find(is_unsafe).or(failed.first()).copied();
+    if let Some(worst) = worst {
+        tell(&run(worst.seed, true))?;
+    }
+    for Report { seed, failure, .. } in &failed {
+        if let Some(failure) = failure {
+            writeln!(out, "seed {seed}: {failure}")?;
         }
     }
+    let steps: u64 = reports.iter().map(|one| one.steps).sum();
+    let released: usize = reports.iter().map(|one| one.released).sum();
+    let others: usize = reports.iter().map(|one| one.rolled_back).sum();
     writeln!(
-        io::stdout(),
-        "{seeds} seeds, {steps} steps: {released} releases carried out, {rolled_back} rolled back \
-         or refused, {failed} seeds failed"
+        out,
+        "{seeds} seeds, {steps} steps: {released} releases carried out, {others} rolled back or \
+         refused; {} seeds failed",
+        failed.len()
     )?;
-    Ok(exit_code(worst.as_ref()))
+    Ok(exit_code(worst.and_then(|one| one.failure.as_ref())))
+}
+
+/// Runs seeds on every core. The reports are in the order of the seeds.
+fn reports(seeds: u64) -> Vec<Report> {
+    let next = AtomicU64::new(0);
+    let reports = Mutex::new(Vec::new());
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    let report = named_in_panics(seed, false);
+                    reports.lock().expect("no other thread panicked").push(report);
+                }
+            });
+        }
+    });
+    let mut reports = reports.into_inner().expect("no thread panicked");
+    reports.sort_by_key(|report: &Report| report.seed);
+    reports
 }
 
 fn tell(report: &Report) -> io::Result<()> {
@@ -90,7 +116,7 @@ fn named_in_panics(seed: u64, is_told: bool) -> Report {
     struct Named(u64);
     impl Drop for Named {
         fn drop(&mut self) {
-            if std::thread::panicking() {
+            if thread::panicking() {
                 let text = format!("repeat the panic with: cargo xtask sim --seed {}\n", self.0);
                 // the process is about to end: there is nobody to tell that this failed as well
                 io::stdout().write_all(text.as_bytes()).unwrap_or_default();

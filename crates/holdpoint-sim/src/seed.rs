@@ -152,7 +152,7 @@ impl Swarm {
             delay_ms_max: dice.pick(&[20, 400, 1_500, 4_000]),
             late_ms_max: dice.pick(&[2_000, 10_000, 60_000]),
             check_permille: dice.pick(&[0, 0, 0, 50, 300]),
-            crash_permille: dice.pick(&[0, 0, 5, 20, 80]),
+            crash_permille: dice.pick(&[0, 0, 5, 20, 60]),
             down_secs_max: dice.pick(&[1, 20, 200]),
             tick_late_ms_max: dice.pick(&[0, 0, 900, 6_000]),
             accident_every_secs: dice.pick(&[0, 0, 120, 40, 15]),
@@ -169,11 +169,11 @@ impl Swarm {
                 Traffic::Plenty,
             ]),
             flaw_permille: dice.pick(&[0, 300, 700]),
-            releases: dice.between(1, 3),
+            releases: dice.pick(&[1, 1, 2, 2, 3]),
             beginning: dice.pick(&[Beginning::Empty, Beginning::Some, Beginning::All]),
             rehearsal_speed: dice.pick(&[0, 0, 0, 10]),
-            steps_max: dice.pick(&[60, 200, 500]),
-            one_more: dice.chance(500),
+            steps_max: dice.pick(&[40, 120, 300]),
+            one_more: dice.chance(350),
         }
     }
 

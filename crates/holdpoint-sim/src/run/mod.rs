@@ -33,6 +33,9 @@ use crate::world::{World, millis, project};
 /// For how long the world may go wrong at most.
 const FAULTS_FOR: SignedDuration = SignedDuration::from_hours(72);
 
+/// How often the conductor dies at most: every replay reads the whole journal again.
+const DEATHS_MAX: u32 = 6;
+
 /// For how long a healed world may take: a freeze and the end of a quarter, and then some.
 const HEALED_FOR: SignedDuration = SignedDuration::from_hours(24 * 30);
 
@@ -370,7 +373,9 @@ impl Simulation {
             Input::Command(actor, command) => Some((actor.clone(), command.clone())),
             Input::Outcome(..) | Input::Observed(_) | Input::Tick => None,
         };
-        let (crashes, permille) = (&mut self.crashes, self.swarm.crash_permille);
+        let may_die = self.conductor.life < DEATHS_MAX;
+        let permille = if may_die { self.swarm.crash_permille } else { 0 };
+        let crashes = &mut self.crashes;
         let carried = match self.conductor.handle(self.now, input, || crashes.chance(permille)) {
             Ok(carried) => carried,
             Err(rejection) => {

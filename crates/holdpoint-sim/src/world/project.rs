@@ -133,10 +133,10 @@ fn windows(dice: &mut Dice) -> Vec<Window> {
     match dice.between(0, 4) {
         0 => vec![Window::midweek()],
         1 => vec![window("noon", 12 * 60, 12 * 60 + 3)],
-        2 => (0..12)
+        2 => (0..4)
             .map(|number| {
-                let from = number * 120;
-                window(&format!("window-{number}"), from, from + 90)
+                let from = number * 360;
+                window(&format!("window-{number}"), from, from + 330)
             })
             .collect(),
         _ => vec![window("always", 0, MINUTES_PER_DAY)],
