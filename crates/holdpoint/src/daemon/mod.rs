@@ -36,7 +36,7 @@ pub use assembly::{Assembly, AssemblyError};
 pub use request::{Handle, PlanView, Unanswered};
 pub use session::{Session, SessionError, Stored, plan_view as stored_plan, read_stored};
 pub use stop::{Stop, StopSignals};
-pub use telemetry::Telemetry;
+pub use telemetry::{Telemetry, speed_max};
 
 /// How often the line that is alive on a terminal is written anew.
 const REDRAW_MS: u64 = 250;

@@ -16,13 +16,27 @@ use crate::adapter::clock::Clock;
 use crate::adapter::telemetry::Telemetry as Scraper;
 
 /// The shortest time between two looks: what a platform can be asked for without being a burden.
-const LOOK_EVERY_MIN: Duration = Duration::from_millis(500);
+const LOOK_EVERY_MIN: Duration = Duration::from_millis(100);
+
+/// The longest time between two looks: how often Fly measures.
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(15);
 
 /// How many looks fit into the time after which signals are stale: one or two may fail.
 const LOOKS_UNTIL_STALE: u32 = 8;
 
+/// With fewer looks than this before signals are stale, a busy computer makes every soak begin
+/// anew.
+const LOOKS_AT_LEAST: u128 = 4;
+
 /// Observations that wait for the loop; it takes them faster than they come.
 const WAITING_MAX: usize = 16;
+
+/// The fastest clock at which signals are not stale before the next look, for this policy.
+pub fn speed_max(policy: &GatePolicy) -> u32 {
+    let stale_after = Duration::from_secs(policy.stale_after_secs);
+    let speed = stale_after.as_millis() / (LOOK_EVERY_MIN.as_millis() * LOOKS_AT_LEAST);
+    u32::try_from(speed).unwrap_or(u32::MAX).max(1)
+}
 
 type Watched = Vec<(Environment, Vec<(ServiceName, AppName)>)>;
 
@@ -42,7 +56,7 @@ impl Telemetry {
         clock: Clock,
     ) -> (Self, mpsc::Receiver<Observation>) {
         let stale_after = Duration::from_secs(policy.stale_after_secs) / clock.speed();
-        let every = (stale_after / LOOKS_UNTIL_STALE).max(LOOK_EVERY_MIN);
+        let every = (stale_after / LOOKS_UNTIL_STALE).clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX);
         let (watched, watching) = watch::channel(Watched::new());
         let (sender, observations) = mpsc::channel(WAITING_MAX);
         let looker = Looker { scraper, health_paths, clock, watching, sender };
@@ -97,5 +111,18 @@ impl Looker {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_bounds_the_speed_of_a_rehearsal() {
+        let policy = GatePolicy { stale_after_secs: 120, ..GatePolicy::default() };
+        assert_eq!(speed_max(&policy), 300);
+        let policy = GatePolicy { stale_after_secs: 0, ..policy };
+        assert_eq!(speed_max(&policy), 1);
     }
 }

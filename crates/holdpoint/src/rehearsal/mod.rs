@@ -21,7 +21,7 @@ use crate::adapter::journal_sql::Journal;
 use crate::adapter::lock::{DriverLock, Holder};
 use crate::adapter::platform::Platform;
 use crate::cli::arguments::Rehearse;
-use crate::daemon::{Assembly, Drive, Session, StopSignals};
+use crate::daemon::{Assembly, Drive, Session, StopSignals, speed_max};
 use crate::exit_code::ExitCode;
 use crate::http::Server;
 use crate::images::{self, Images};
@@ -63,6 +63,7 @@ pub enum Outcome {
 pub async fn run(settings: &Settings, rehearse: &Rehearse) -> Result<Outcome, Problem> {
     let mut stop = StopSignals::listen()?;
     let mut project = project_file::load(&settings.project_file)?;
+    refuse_speed(&project, rehearse.speed)?;
     people::add_to(&mut project);
     message::print(&format!(
         "rehearsal of {}: {} and {}, the clock at {} times its pace\n\n",
@@ -270,6 +271,20 @@ impl Cast<'_> {
     ) -> Result<Vec<(Environment, holdpoint_core::id::ServiceName, AppName)>, Problem> {
         images::apps(&self.assembly.build_place(), &self.assembly.project)
     }
+}
+
+/// A clock that runs too fast makes every signal stale before the next one is there.
+fn refuse_speed(project: &Project, speed: u32) -> Result<(), Problem> {
+    let fastest = speed_max(&project.gates);
+    if speed <= fastest {
+        return Ok(());
+    }
+    let stale_after_secs = project.gates.stale_after_secs;
+    Err(Problem::new(ExitCode::Usage, format!("the clock can't run at {speed} times its pace"))
+        .cause(format!(
+            "signals are stale after {stale_after_secs} s of it, before the next are there"
+        ))
+        .hint(format!("use `--speed {fastest}` or less, or a longer `[gates] stale_after`")))
 }
 
 /// The time at which a rehearsal's clock starts: shortly before the project's next window.

@@ -72,6 +72,11 @@ impl Progress {
             let left = human(between(now, end) / self.speed);
             format!(", until {} ({left})", self.time.until(end, now))
         });
+        if let WaitReason::Effect { what } = &reason {
+            let doing = if what == step { step.to_owned() } else { format!("{step}: {what}") };
+            self.live(&doing);
+            return;
+        }
         self.live(&format!("{step}: waits for {reason}{until}"));
         let key = format!("{step} {:?}", std::mem::discriminant(&reason));
         if is_hold(&reason) && self.bar.is_none() && self.waited_for.as_ref() != Some(&key) {
