@@ -197,6 +197,14 @@ pub enum MachineAction {
         /// The effect that may have made it.
         created_by: EffectId,
     },
+    /// Take a machine out of service again that ran no released version before the way forward:
+    /// an earlier way back had stopped it, or had not found it.
+    Withdraw {
+        /// The machine.
+        machine: MachineId,
+        /// A lease of ours that may still be held on it.
+        supersedes_lease: Option<String>,
+    },
 }
 
 impl MachineAction {
@@ -219,6 +227,14 @@ impl MachineAction {
                 MachinePhase::Done,
             ],
             Self::Retire { .. } => &[MachinePhase::Stop, MachinePhase::Done],
+            // the lease keeps earlier calls from being heard; stopping works without one
+            Self::Withdraw { .. } => &[
+                MachinePhase::Lease,
+                MachinePhase::Cordon,
+                MachinePhase::Release,
+                MachinePhase::Stop,
+                MachinePhase::Done,
+            ],
         }
     }
 

@@ -106,13 +106,19 @@ fn machine_effects(release: &Release, now: Timestamp) -> Vec<(EffectId, Effect)>
         .iter()
         .filter(|(_, machine)| is_machine_open(machine) && machine.attempt.is_due(now));
     due.filter_map(|(slot, machine)| {
-        let effect = machine_effect(run, slot, machine)?;
-        Some((machine_id(release, slot, machine), effect))
+        let id = machine_id(release, slot, machine);
+        let effect = machine_effect(&id, run, slot, machine)?;
+        Some((id, effect))
     })
     .collect()
 }
 
-fn machine_effect(run: &Run, slot: &Slot, machine: &MachineProgress) -> Option<Effect> {
+fn machine_effect(
+    effect: &EffectId,
+    run: &Run,
+    slot: &Slot,
+    machine: &MachineProgress,
+) -> Option<Effect> {
     let rollout = run.rollout(machine.step)?;
     let change = run.change(machine.step, slot)?;
     let app = rollout.app.clone();
@@ -127,7 +133,7 @@ fn machine_effect(run: &Run, slot: &Slot, machine: &MachineProgress) -> Option<E
         },
         MachinePhase::Cordon => Effect::Cordon { app, machine: id()?, nonce: nonce()? },
         MachinePhase::Create | MachinePhase::Update => replace(rollout, change, machine)?,
-        MachinePhase::Stop => stop(rollout, change)?,
+        MachinePhase::Stop => stop(effect, rollout, change)?,
         MachinePhase::Health => Effect::AwaitHealth {
             app,
             machine: id()?,
@@ -142,7 +148,8 @@ fn machine_effect(run: &Run, slot: &Slot, machine: &MachineProgress) -> Option<E
 
 fn superseded(change: &MachineChange) -> Option<String> {
     match &change.action {
-        MachineAction::Update { supersedes_lease, .. } => supersedes_lease.clone(),
+        MachineAction::Update { supersedes_lease, .. }
+        | MachineAction::Withdraw { supersedes_lease, .. } => supersedes_lease.clone(),
         MachineAction::Create { .. } | MachineAction::Retire { .. } => None,
     }
 }
@@ -164,16 +171,22 @@ fn replace(rollout: &Rollout, change: &MachineChange, machine: &MachineProgress)
             secrets_version: rollout.secrets_version,
             nonce: machine.lease.clone()?,
         }),
-        MachineAction::Retire { .. } => None,
+        MachineAction::Retire { .. } | MachineAction::Withdraw { .. } => None,
     }
 }
 
-fn stop(rollout: &Rollout, change: &MachineChange) -> Option<Effect> {
+fn stop(effect: &EffectId, rollout: &Rollout, change: &MachineChange) -> Option<Effect> {
     match &change.action {
         MachineAction::Retire { machine, created_by } => Some(Effect::StopMachine {
             app: rollout.app.clone(),
             machine: machine.clone(),
             created_by: created_by.clone(),
+        }),
+        // the machine is known, so that nobody looks for what made it
+        MachineAction::Withdraw { machine, .. } => Some(Effect::StopMachine {
+            app: rollout.app.clone(),
+            machine: Some(machine.clone()),
+            created_by: effect.clone(),
         }),
         MachineAction::Create { .. } | MachineAction::Update { .. } => None,
     }

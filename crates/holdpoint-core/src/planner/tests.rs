@@ -73,7 +73,7 @@ fn start(staging: &[AnyMachine], production: &[AnyMachine], max: u32) -> StartRe
             MachineAction::Create { config, .. } | MachineAction::Update { config, .. } => {
                 config.get("metadata").cloned()
             }
-            MachineAction::Retire { .. } => None,
+            MachineAction::Retire { .. } | MachineAction::Withdraw { .. } => None,
         })
     };
     StartRelease {
@@ -144,7 +144,9 @@ proptest! {
                     let config = match &change.action {
                         MachineAction::Create { config, .. }
                         | MachineAction::Update { config, .. } => config,
-                        MachineAction::Retire { .. } => unreachable!("forward retires nothing"),
+                        MachineAction::Retire { .. } | MachineAction::Withdraw { .. } => {
+                            unreachable!("forward retires nothing")
+                        }
                     };
                     let image = config.get("image").and_then(|image| image.as_str());
                     prop_assert!(

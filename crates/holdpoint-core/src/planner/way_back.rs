@@ -78,7 +78,9 @@ fn previous_image(rollout: &Rollout) -> Option<ImageDigest> {
     let mut changes = rollout.waves.iter().flat_map(|wave| &wave.changes);
     changes.find_map(|change| match &change.action {
         MachineAction::Update { previous_image, .. } => previous_image.clone(),
-        MachineAction::Create { .. } | MachineAction::Retire { .. } => None,
+        MachineAction::Create { .. }
+        | MachineAction::Retire { .. }
+        | MachineAction::Withdraw { .. } => None,
     })
 }
 
@@ -87,7 +89,7 @@ fn undo(release: &Release, rollout: &Rollout) -> Vec<MachineChange> {
     let changes = rollout.waves.iter().flat_map(|wave| &wave.changes);
     let undone = changes.filter_map(|change| {
         let progress = release.forward.machines.get(&change.slot)?;
-        let action = undo_machine(&change.action, &rollout.image_digest, progress)?;
+        let action = undo_machine(release, &change.action, &rollout.image_digest, progress)?;
         Some(MachineChange { slot: change.slot.clone(), action })
     });
     let mut undone: Vec<MachineChange> = undone.collect();
@@ -96,6 +98,7 @@ fn undo(release: &Release, rollout: &Rollout) -> Vec<MachineChange> {
 }
 
 fn undo_machine(
+    release: &Release,
     action: &MachineAction,
     image: &ImageDigest,
     progress: &MachineProgress,
@@ -107,6 +110,12 @@ fn undo_machine(
         }
         // a machine of which not even the lease was taken is as it was
         MachineAction::Update { .. } if progress.lease.is_none() && !progress.update_asked => None,
+        MachineAction::Update { machine, .. } if release.unreleased.contains(machine) => {
+            Some(MachineAction::Withdraw {
+                machine: machine.clone(),
+                supersedes_lease: progress.lease.clone(),
+            })
+        }
         MachineAction::Update { machine, previous_config, config, .. } => {
             Some(MachineAction::Update {
                 machine: machine.clone(),
@@ -118,6 +127,6 @@ fn undo_machine(
             })
         }
         // a way forward retires nothing
-        MachineAction::Retire { .. } => None,
+        MachineAction::Retire { .. } | MachineAction::Withdraw { .. } => None,
     }
 }

@@ -1,6 +1,6 @@
 //! One release and all that is known of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use semver::Version;
@@ -10,7 +10,7 @@ use super::Run;
 use crate::command::Rehearsal;
 use crate::event::Ending;
 use crate::gate::{Finding, Gate, Signals, Verdict, evaluate};
-use crate::id::{Course, Environment, IncidentId, ReleaseId, ServiceName};
+use crate::id::{Course, Environment, IncidentId, MachineId, ReleaseId, ServiceName};
 use crate::plan::{Step, StepKind};
 use crate::planner::Report;
 use crate::project::{Project, Role};
@@ -30,6 +30,9 @@ pub struct Release {
     pub rehearsal: Option<Rehearsal>,
     /// What the planner left out.
     pub report: Report,
+    /// Machines of the plan that ran a version that was never released: an earlier way back had
+    /// taken them out of service, and so does this one's.
+    pub unreleased: BTreeSet<MachineId>,
     /// When it started.
     pub started_at: Timestamp,
     /// When and how it ended.

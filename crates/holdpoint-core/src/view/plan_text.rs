@@ -39,7 +39,8 @@ fn action_text(action: &MachineAction, image: &ImageDigest) -> String {
             let before = previous_image.as_ref().map_or("unknown", ImageDigest::short);
             format!("machine {machine}, {before} -> {}", image.short())
         }
-        MachineAction::Retire { machine: Some(machine), .. } => format!("stop machine {machine}"),
+        MachineAction::Retire { machine: Some(machine), .. }
+        | MachineAction::Withdraw { machine, .. } => format!("stop machine {machine}"),
         MachineAction::Retire { machine: None, .. } => {
             "stop the machine, should it exist".to_owned()
         }

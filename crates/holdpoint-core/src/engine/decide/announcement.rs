@@ -8,7 +8,7 @@ use super::hold;
 use crate::effect::{Notice, NoticeKind};
 use crate::event::{Ending, Event};
 use crate::gate::{human_secs, percentile_ms, seconds};
-use crate::id::{Course, Environment};
+use crate::id::{AppName, Course, Environment};
 use crate::plan::{Step, StepKind};
 use crate::state::{Progress, Release, State};
 
@@ -132,6 +132,22 @@ pub(super) fn halted(state: &State, release: &Release, reason: &str, now: Timest
         release.project.title, release.version
     );
     Messages::new(state, now).notice(kind, text).events
+}
+
+/// The way back goes on although the secrets of an app are not as they were.
+pub(super) fn secrets_not_restored(
+    state: &State,
+    release: &Release,
+    app: &AppName,
+    reason: &str,
+    now: Timestamp,
+) -> Vec<Event> {
+    let text = format!(
+        "{} {}: the secrets of {app} could not be put back: {reason}; the rollback goes on without \
+         them, look at them with `fly secrets list --app {app}`",
+        release.project.title, release.version
+    );
+    Messages::new(state, now).notice(NoticeKind::Escalation, text).events
 }
 
 /// The announced start no longer holds, because production closed in the middle of the rollout.

@@ -80,6 +80,14 @@ fn failed(state: &State, release: &Release, now: Timestamp, why: &str) -> Vec<Ev
     let name = release.current_step().map_or("a step", |step| step.name.as_str());
     let reason = format!("{name} failed: {why}");
     if release.course() == Course::Back {
+        // The bad version has to go, whatever its secrets are: people are told of those.
+        if let Some(StepKind::RestoreSecrets { app, .. }) =
+            release.current_step().map(|step| &step.kind)
+        {
+            let mut events = announcement::secrets_not_restored(state, release, app, why, now);
+            events.push(Event::StepPassed { step });
+            return events;
+        }
         return halt(state, release, now, &format!("the rollback is stuck: {reason}"));
     }
     let mut events = vec![Event::StepFailed { step, reason: why.to_owned() }];

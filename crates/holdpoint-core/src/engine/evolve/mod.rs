@@ -3,15 +3,17 @@
 
 mod outcome;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde_json::Value;
 
-use crate::event::{Event, ReleaseStarted};
+use crate::event::{Ending, Event, ReleaseStarted};
 use crate::gate::{Signals, Span};
-use crate::id::{Course, EffectId, Environment, IncidentId, MachinePhase, ServiceName};
+use crate::id::{Course, EffectId, Environment, IncidentId, MachinePhase, ReleaseId, ServiceName};
 use crate::observation::Observation;
 use crate::plan::{MachineAction, Plan, SoakPurpose, StepKind};
+use crate::planner::VERSION_KEY;
 use crate::state::{
     Approval, Attempt, Closed, Content, End, Halt, Incident, MachineProgress, Message, Progress,
     Release, Run, State, StepTimes,
@@ -76,12 +78,16 @@ fn incident_opened(state: &mut State, now: Timestamp, id: IncidentId, title: &st
 }
 
 fn release_started(state: &mut State, now: Timestamp, started: &ReleaseStarted) {
+    let mut unreleased = BTreeSet::new();
     for step in &started.plan.steps {
         let StepKind::Rollout(rollout) = &step.kind else { continue };
         let known = state.known_machines.entry(rollout.app.clone()).or_default();
         for change in rollout.waves.iter().flat_map(|wave| &wave.changes) {
-            if let MachineAction::Update { machine, .. } = &change.action {
+            if let MachineAction::Update { machine, previous_config, .. } = &change.action {
                 known.insert(machine.clone());
+                if was_never_released(&state.releases, previous_config) {
+                    unreleased.insert(machine.clone());
+                }
             }
         }
     }
@@ -92,6 +98,7 @@ fn release_started(state: &mut State, now: Timestamp, started: &ReleaseStarted) 
         project: started.project.clone(),
         rehearsal: started.rehearsal,
         report: started.report.clone(),
+        unreleased,
         started_at: now,
         ended: None,
         forward: Run::new(started.plan.clone()),
@@ -106,6 +113,17 @@ fn release_started(state: &mut State, now: Timestamp, started: &ReleaseStarted) 
         signals: BTreeMap::new(),
     };
     state.releases.insert(started.release, release);
+}
+
+/// Whether a machine's config is of a version that releases tried and none brought to its end.
+fn was_never_released(releases: &BTreeMap<ReleaseId, Release>, config: &Value) -> bool {
+    let version = config.get("metadata").and_then(|metadata| metadata.get(VERSION_KEY)?.as_str());
+    let mut tries = releases
+        .values()
+        .filter(|release| version.is_some_and(|version| release.version.to_string() == version))
+        .peekable();
+    let was_tried = tries.peek().is_some();
+    was_tried && !tries.any(|release| matches!(release.ended, Some((_, Ending::Released))))
 }
 
 fn evolve_release(release: &mut Release, now: Timestamp, event: &Event) {
@@ -187,7 +205,9 @@ fn wave_started(release: &mut Release, step: usize, wave: usize) {
                 let id = EffectId::Machine { release: id, course, step, slot, phase, attempt: 1 };
                 (None, Some(id))
             }
-            MachineAction::Update { machine, .. } => (Some(machine), None),
+            MachineAction::Update { machine, .. } | MachineAction::Withdraw { machine, .. } => {
+                (Some(machine), None)
+            }
             MachineAction::Retire { machine, .. } => (machine, None),
         };
         let phase = run.change(step, &change.slot).map(|change| change.action.first_phase());
