@@ -268,6 +268,30 @@ fn a_person_can_roll_back_at_any_time_and_halt_and_continue() {
 }
 
 #[test]
+fn a_rollback_goes_on_although_secrets_cannot_be_put_back_and_people_are_told() {
+    let mut world = World::at("2026-03-03T09:20:00Z");
+    world.release("1.0.0");
+    let before = world.fleet();
+    world.bad_image = Some("1.1.0".to_owned());
+    world.twist = Box::new(|_, effect| match effect {
+        Effect::RestoreSecrets { app, .. } if app.as_str().starts_with("search") => {
+            Some(refused(RefusalKind::Other, "version 7 is no longer kept"))
+        }
+        effect => {
+            matches!(effect, Effect::RestoreSecrets { .. }).then(|| failed("the API answered 503"))
+        }
+    });
+    world.release("1.1.0");
+    assert_eq!(world.fleet(), before);
+    let told = world.told();
+    for reason in ["version 7 is no longer kept", "the API answered 503"] {
+        let words = format!("could not be put back: {reason}; the rollback goes on without them");
+        assert!(told.contains(&words), "{told}");
+    }
+    assert!(!world.story().contains("halted"), "{}", world.story());
+}
+
+#[test]
 fn a_version_is_released_once_and_an_empty_answer_is_no_first_deployment() {
     let mut world = World::at("2026-03-03T09:20:00Z");
     world.release("1.0.0");
