@@ -188,6 +188,29 @@ async fn a_machine_sees_its_secrets_its_volume_and_who_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_an_earlier_version_can_be_read_while_they_are_kept() {
+    let world = World::new().await;
+    world.api.create_app("shop").await;
+    let path = "/v1/apps/shop/secrets";
+    for number in 1..=52 {
+        let values = json!({"values": {"KEY": format!("value-{number}")}});
+        world.api.done(Method::POST, path, values).await;
+    }
+    let at = |query: &str| format!("{path}?{query}");
+    let old = at("version=3&show_secrets=true");
+    let then = world.api.done(Method::GET, &old, Value::Null).await;
+    assert_eq!((&then["version"], &then["secrets"][0]["value"]), (&json!(3), &json!("value-3")));
+    let hidden = world.api.done(Method::GET, &at("version=3"), Value::Null).await;
+    assert!(!hidden.to_string().contains("value-3"), "{hidden}");
+    for (query, status) in [("version=2", 404), ("version=53", 404), ("min_version=53", 412)] {
+        let (found, answer) = world.api.call(Method::GET, &at(query), Value::Null).await;
+        assert_eq!(found.as_u16(), status, "{query}: {answer}");
+        assert!(answer["error"].as_str().expect("an error").contains("at version 52"), "{answer}");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_is_refused_with_a_reason() {
     let world = World::new().await;
     world.api.create_app("shop").await;

@@ -1,5 +1,5 @@
 //! `/v1/apps/{app}/secrets`: sets, lists and removes an app's secrets. Values come out only when
-//! asked for.
+//! asked for, and as they were at a version while that is kept.
 
 use std::collections::BTreeMap;
 
@@ -28,9 +28,18 @@ async fn list(
     Path(app): Path<String>,
     Query(query): Query<Pairs>,
 ) -> Result<Json<SecretsReply>, Refusal> {
-    let wanted = value(&query, "min_version").or_else(|| value(&query, "version"));
-    fleet.check_secrets_version(&app, wanted.and_then(|wanted| wanted.parse().ok()))?;
-    Ok(Json(view(&fleet.app(&app)?, flag(&query, "show_secrets"))))
+    fleet.check_secrets_version(&app, version(&query, "min_version")?)?;
+    let found = match version(&query, "version")? {
+        Some(version) => fleet.app_with_secrets_at(&app, version).await?,
+        None => fleet.app(&app)?,
+    };
+    Ok(Json(view(&found, flag(&query, "show_secrets"))))
+}
+
+fn version(query: &Pairs, name: &str) -> Result<Option<u64>, Refusal> {
+    let Some(text) = value(query, name) else { return Ok(None) };
+    let refused = |_| Refusal::bad_request(format!("`{name}` is no version: `{text}`"));
+    text.parse().map(Some).map_err(refused)
 }
 
 async fn set(

@@ -13,7 +13,12 @@ use super::{
     Fleet, Machine, Source, events, lease,
     record::{AppRecord, Goal, MachineRecord},
 };
-use crate::{clock, error::Refusal, identity, store::MachineWrite};
+use crate::{
+    clock,
+    error::Refusal,
+    identity,
+    store::{MachineWrite, SECRETS_VERSIONS_MAX},
+};
 
 /// More than one computer runs well.
 const APPS_MAX: usize = 200;
@@ -227,15 +232,42 @@ impl Fleet {
             return Err(Refusal::unprocessable(format!("more than {SECRETS_MAX} secrets")));
         }
         record.secrets_version += 1;
-        self.store_app(&record).await?;
+        let (store, version) = (&self.context.store, record.secrets_version);
+        store.save_secrets(app, &record, version, &record.secrets).await?;
+        self.remember_app(&record);
         Ok(record)
+    }
+
+    /// The app with its secrets as they were at a version.
+    pub(crate) async fn app_with_secrets_at(
+        &self,
+        app: &str,
+        version: u64,
+    ) -> Result<AppRecord, Refusal> {
+        let record = self.app(app)?;
+        if version == record.secrets_version {
+            return Ok(record);
+        }
+        let kept = self.context.store.secrets(app, version).await?;
+        let secrets = kept.ok_or_else(|| {
+            Refusal::not_found(format!(
+                "app `{app}` has no secrets of version {version}: they are at version {}, and the \
+                 newest {SECRETS_VERSIONS_MAX} versions are kept",
+                record.secrets_version
+            ))
+        })?;
+        Ok(AppRecord { secrets, secrets_version: version, ..record })
     }
 
     async fn store_app(&self, record: &AppRecord) -> Result<(), Refusal> {
         self.context.store.save_app(&record.name, record).await?;
+        self.remember_app(record);
+        Ok(())
+    }
+
+    fn remember_app(&self, record: &AppRecord) {
         let mut apps = self.context.apps.write().unwrap_or_else(PoisonError::into_inner);
         apps.insert(record.name.clone(), record.clone());
-        Ok(())
     }
 }
 

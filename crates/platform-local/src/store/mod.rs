@@ -22,6 +22,9 @@ pub(crate) const EVENTS_MAX: u32 = 100;
 /// Versions of a machine that are kept, so that a machine updated for years stays small.
 const VERSIONS_MAX: u32 = 200;
 
+/// Versions of an app's secrets that are kept: enough for every way back that somebody may want.
+pub(crate) const SECRETS_VERSIONS_MAX: u32 = 50;
+
 /// Why something could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -116,13 +119,61 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) async fn delete_app(&self, name: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM apps WHERE name = ?")
+    /// Saves an app whose secrets changed, and keeps them as they are at `version`.
+    pub(crate) async fn save_secrets(
+        &self,
+        name: &str,
+        app: &impl Serialize,
+        version: u64,
+        secrets: &impl Serialize,
+    ) -> Result<(), StoreError> {
+        let failed = || database("write");
+        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        sqlx::query("UPDATE apps SET document = ? WHERE name = ?")
+            .bind(to_json("apps", app)?)
             .bind(name)
-            .execute(&self.pool)
+            .execute(&mut *transaction)
             .await
-            .map_err(database("write"))?;
-        Ok(())
+            .map_err(failed())?;
+        sqlx::query("INSERT INTO secrets (app, version, document) VALUES (?, ?, ?)")
+            .bind(name)
+            .bind(i64::try_from(version).unwrap_or(i64::MAX))
+            .bind(to_json("secrets", secrets)?)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed())?;
+        sqlx::query("DELETE FROM secrets WHERE app = ?1 AND version NOT IN (SELECT version FROM secrets WHERE app = ?1 ORDER BY version DESC LIMIT ?2)")
+            .bind(name)
+            .bind(SECRETS_VERSIONS_MAX)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed())?;
+        transaction.commit().await.map_err(failed())
+    }
+
+    /// An app's secrets as they were at a version, if that is kept.
+    pub(crate) async fn secrets<T: DeserializeOwned>(
+        &self,
+        app: &str,
+        version: u64,
+    ) -> Result<Option<T>, StoreError> {
+        let document: Option<String> =
+            sqlx::query_scalar("SELECT document FROM secrets WHERE app = ? AND version = ?")
+                .bind(app)
+                .bind(i64::try_from(version).unwrap_or(i64::MAX))
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(database("read"))?;
+        document.map(|document| from_json("secrets", &document)).transpose()
+    }
+
+    pub(crate) async fn delete_app(&self, name: &str) -> Result<(), StoreError> {
+        let failed = || database("write");
+        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        for statement in ["DELETE FROM apps WHERE name = ?", "DELETE FROM secrets WHERE app = ?"] {
+            sqlx::query(statement).bind(name).execute(&mut *transaction).await.map_err(failed())?;
+        }
+        transaction.commit().await.map_err(failed())
     }
 
     pub(crate) async fn apps<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
