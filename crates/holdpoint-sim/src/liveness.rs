@@ -40,9 +40,8 @@ pub struct Helpers {
 impl Helpers {
     /// What somebody does to help at `now`, if anything helps.
     pub fn answer(&mut self, state: &State, now: Timestamp) -> Option<(Actor, Command)> {
-        if let Some((incident, _)) = state.open_incident() {
-            let resolution = "mended".to_owned();
-            return Some((Actor::new("rita"), Command::CloseIncident { incident, resolution }));
+        if let Some(closing) = people::close_incident(state) {
+            return Some(closing);
         }
         let release = state.active()?;
         let course = release.course();

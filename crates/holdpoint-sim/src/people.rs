@@ -38,7 +38,7 @@ impl People {
         let is_wrong = self.dice.chance(swarm.wrong_permille);
         let Some(release) = state.active() else {
             if is_wrong || self.releases_left == 0 {
-                return self.close_incident(state);
+                return close_incident(state);
             }
             return Some(self.start(swarm, state, world));
         };
@@ -56,7 +56,7 @@ impl People {
             return Some((Actor::new("grace"), Command::Resume));
         }
         if self.dice.chance(500)
-            && let Some(closing) = self.close_incident(state)
+            && let Some(closing) = close_incident(state)
         {
             return Some(closing);
         }
@@ -124,12 +124,13 @@ impl People {
             _ => self.start(swarm, state, world),
         }
     }
+}
 
-    fn close_incident(&mut self, state: &State) -> Option<(Actor, Command)> {
-        let (incident, _) = state.open_incident()?;
-        let resolution = "it was the moon".to_owned();
-        Some((Actor::new("rita"), Command::CloseIncident { incident, resolution }))
-    }
+/// The command to close the first open incident.
+pub fn close_incident(state: &State) -> Option<(Actor, Command)> {
+    let (incident, _) = state.open_incident()?;
+    let resolution = "it was the moon".to_owned();
+    Some((Actor::new("rita"), Command::CloseIncident { incident, resolution }))
 }
 
 /// The approval that is missing, by somebody who may give it.

@@ -1,5 +1,6 @@
 //! No machine in production gets a new image before every role has consented to the very plan
-//! that is carried out; and consent is by people who may give it.
+//! that is carried out; and consent is by people who may give it. The way back gives none a version
+//! that was itself rolled back before.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use holdpoint_core::event::Event;
 use holdpoint_core::id::{Course, EffectId, Environment, PlanDigest};
 use holdpoint_core::project::Role;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::ledger::Under;
 use super::{Checker, Fact, Ledger};
@@ -53,9 +55,19 @@ impl Checker for ApprovedDigestOnly {
         {
             return self.check_all(under);
         }
+        if let Fact::Asked(EffectId::Machine { course: Course::Back, .. }, effect) = fact
+            && let Effect::UpdateMachine { config, .. } = effect
+            && let Some(Value::String(version)) = config.pointer(VERSION_POINTER)
+            && ledger.was_rolled_back(version)
+        {
+            return Err(format!("the way back leads to {version}, which was rolled back"));
+        }
         Ok(())
     }
 }
+
+/// Where a machine's config tells its version.
+const VERSION_POINTER: &str = "/metadata/holdpoint_version";
 
 impl ApprovedDigestOnly {
     fn check_consent(
@@ -94,6 +106,9 @@ impl ApprovedDigestOnly {
 
 #[cfg(test)]
 mod tests {
+    use holdpoint_core::event::Ending;
+    use serde_json::json;
+
     use super::*;
     use crate::invariants::trace::Trace;
 
@@ -111,6 +126,16 @@ mod tests {
         trace.update_asked(rollout).unwrap_err();
         trace.consent("grace", Role::Manager, None).unwrap();
         trace.update_asked(rollout).unwrap();
+    }
+
+    #[test]
+    fn a_way_back_to_a_version_that_was_rolled_back_is_caught() {
+        let mut trace = trace();
+        trace.event(&Event::ReleaseEnded { ending: Ending::RolledBack }).unwrap();
+        trace.release(2).unwrap();
+        let config = |version| json!({"metadata": {"holdpoint_version": version}});
+        trace.put_back(config("0.9.0")).unwrap();
+        trace.put_back(config("1.0.0")).unwrap_err();
     }
 
     #[test]

@@ -8,6 +8,7 @@ use holdpoint_core::id::{Course, EffectId, IncidentId, PlanDigest, ReleaseId};
 use holdpoint_core::plan::{Plan, Rollout, StepKind};
 use holdpoint_core::project::Project;
 use jiff::Timestamp;
+use semver::Version;
 
 use super::{Fact, nonce_of};
 
@@ -16,8 +17,8 @@ use super::{Fact, nonce_of};
 pub struct Ledger {
     /// The release under way.
     pub release: Option<Under>,
-    /// How many releases have ended, and whether the newest did with the version released.
-    pub ended: Vec<(ReleaseId, bool)>,
+    /// The releases that have ended, and whether each did with its version released.
+    pub ended: Vec<(Version, bool)>,
     /// Incidents that are open.
     pub incidents: BTreeSet<IncidentId>,
     /// Messages that were written.
@@ -81,6 +82,13 @@ impl Ledger {
         self.release.as_ref().filter(|under| under.id == *release)?.rollout(*course, *step)
     }
 
+    /// Whether releases of a version have ended, and none with it released.
+    pub fn was_rolled_back(&self, version: &str) -> bool {
+        let mut of_version =
+            self.ended.iter().filter(|(ended, _)| ended.to_string() == version).peekable();
+        of_version.peek().is_some() && !of_version.any(|(_, released)| *released)
+    }
+
     pub(super) fn fold(&mut self, _: Timestamp, fact: Fact<'_>) {
         let Fact::Event(event) = fact else { return };
         if let Event::ReleaseStarted(started) = event {
@@ -111,7 +119,7 @@ impl Ledger {
             }
             Event::ReleaseEnded { ending } => {
                 let released = matches!(ending, holdpoint_core::event::Ending::Released);
-                let ended = self.release.take().map(|under| (under.id, released));
+                let ended = self.release.take().map(|under| (under.forward.version, released));
                 self.ended.extend(ended);
             }
             Event::StepStarted { .. }

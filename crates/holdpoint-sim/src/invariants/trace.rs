@@ -47,15 +47,15 @@ impl<C: Checker> Trace<C> {
     }
 
     pub(super) fn event_at(&mut self, at: &str, event: &Event) -> Result<(), String> {
-        self.now = at.parse().unwrap();
+        self.now = at.parse().map_err(|error: jiff::Error| error.to_string())?;
         self.event(event)
     }
 
     pub(super) fn release(&mut self, number: u64) -> Result<(), String> {
         let release = ReleaseId(number);
         let start = start();
-        let (plan, report) =
-            planner::plan(release, &start, &planner::KnownMachines::new()).unwrap();
+        let planned = planner::plan(release, &start, &planner::KnownMachines::new());
+        let (plan, report) = planned.map_err(|obstacles| format!("{obstacles:?}"))?;
         self.event(&Event::ReleaseStarted(Box::new(ReleaseStarted {
             release,
             version: start.version,
@@ -96,6 +96,15 @@ impl<C: Checker> Trace<C> {
         let slot = rollout.waves[0].changes[0].slot.clone();
         let effect = update(rollout.app.clone(), "m0", json!({"image": image}));
         self.fact(Fact::Asked(&machine_effect(step, slot, MachinePhase::Update), &effect))
+    }
+
+    /// An update of a machine on the way back.
+    pub(super) fn put_back(&mut self, config: Value) -> Result<(), String> {
+        let (environment, service) = (Environment::Production, ServiceName::new("search"));
+        let slot = Slot { environment, service, index: 0 };
+        let (release, course, phase) = (ReleaseId(1), Course::Back, MachinePhase::Update);
+        let id = EffectId::Machine { release, course, step: 0, slot, phase, attempt: 1 };
+        self.fact(Fact::Asked(&id, &update(AppName::new("search"), "m0", config)))
     }
 
     /// An update of a machine of `search` in production.

@@ -15,10 +15,10 @@ const POLL_EVERY_MS: u64 = 10_000;
 
 /// The longest pause while the release waits for a calendar or a person: nothing hangs on what is
 /// measured then, and a wait of days would be all a run does.
-const PAUSE_MS_MAX: u64 = 2 * 3600 * 1000;
+const PAUSE_MS_MAX: u64 = 6 * 3600 * 1000;
 
 /// How often telemetry measures in a row in such a wait before it pauses longer.
-const IDLE_MIN: u32 = 6;
+const IDLE_MIN: u32 = 4;
 
 impl Simulation {
     /// Telemetry and people look again soon, whatever they had planned.

@@ -70,7 +70,9 @@ impl World {
             };
             for index in 0..count {
                 let mut config = config();
-                config["image"] = json!(reference(service, FIRST_VERSION));
+                if let Value::Object(fields) = &mut config {
+                    fields.insert("image".to_owned(), json!(reference(service, FIRST_VERSION)));
+                }
                 let app = app_name(service, environment);
                 let machine = world.make(&app, &format!("{service}-by-hand-{index}"), config, now);
                 if let Some(machine) = world.machines.get_mut(&machine) {
@@ -178,7 +180,9 @@ impl World {
                 machine.lease = Some(Lease { nonce, taken_by: None, expires_at });
             }
             Accident::Changed if !is_leased && !machine.is_retired => {
-                machine.config["guest"]["memory_mb"] = json!(512 + machine.instance * 256);
+                if let Some(memory_mb) = machine.config.pointer_mut("/guest/memory_mb") {
+                    *memory_mb = json!(512 + machine.instance * 256);
+                }
                 machine.instance += 1;
                 machine.started_at = now;
                 machine.ready_at = now + millis(1_500);
