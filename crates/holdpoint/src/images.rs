@@ -1,5 +1,5 @@
 //! Makes the images of all services of a version and pushes them to where the platform looks for
-//! them: one repository per app.
+//! them: one repository per app. It also makes the apps of a platform that has none yet.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,13 @@ use semver::Version;
 
 use crate::adapter::build::{self, BuildPlace};
 use crate::adapter::clock::Stopwatch;
-use crate::adapter::platform::{PlatformAddress, app_file};
+use crate::adapter::platform::{Platform, PlatformAddress, app_file};
 use crate::exit_code::ExitCode;
 use crate::message::{self, Problem};
 use crate::render::time::human;
+
+/// The organization of apps on a platform that belongs to one person.
+const ORGANIZATION: &str = "personal";
 
 /// The digest of every service's image.
 pub type Images = BTreeMap<ServiceName, ImageDigest>;
@@ -76,6 +79,29 @@ pub async fn push(
         }
     }
     Ok(())
+}
+
+/// Makes those of the project's apps that the platform does not have. Gives their names.
+///
+/// # Errors
+/// When an app's config can't be read, or the platform does not make an app.
+pub async fn create_missing_apps(
+    place: &BuildPlace,
+    project: &Project,
+    platform: &Platform,
+) -> Result<Vec<AppName>, Problem> {
+    let mut created = Vec::new();
+    for (_, _, app) in apps(place, project)? {
+        match platform.client().get_app(app.as_str()).await {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => {
+                platform.client().create_app(app.as_str(), ORGANIZATION).await?;
+                created.push(app);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(created)
 }
 
 /// Every app of the project, with its environment and service, in the file's order.

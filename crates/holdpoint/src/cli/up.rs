@@ -6,13 +6,17 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use platform_local::{Platform, Settings as PlatformSettings};
+use platform_local::{Platform as LocalPlatform, Settings as PlatformSettings};
 use rand::RngExt;
 
+use crate::adapter::build::BuildPlace;
+use crate::adapter::platform::{Platform, PlatformAddress};
 use crate::cli::arguments::{Shared, Up};
 use crate::daemon::StopSignals;
 use crate::exit_code::ExitCode;
+use crate::images;
 use crate::message::{self, Problem};
+use crate::project_file;
 use crate::settings::{ADDRESS_FILE, AddressFile, Settings};
 
 /// The folder of the platform's own files, inside the state directory.
@@ -40,16 +44,22 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
         api_listen: up.listen,
         proxy_listen: up.proxy_listen,
         allow_faults: up.allow_faults,
-        ..PlatformSettings::new(state_dir.join(PLATFORM_FOLDER), token)
+        ..PlatformSettings::new(state_dir.join(PLATFORM_FOLDER), token.clone())
     };
-    let platform = Platform::start(settings)
+    let local = LocalPlatform::start(settings)
         .await
         .map_err(|error| Problem::from(error).exit(ExitCode::Refused))?;
     let address = AddressFile {
-        api: format!("http://{}", platform.api_address()),
-        proxy: format!("http://{}", platform.proxy_address()),
+        api: format!("http://{}", local.api_address()),
+        proxy: format!("http://{}", local.proxy_address()),
         token_file: token_file.clone(),
     };
+    // whoever finds the address finds the apps too
+    let platform_address = PlatformAddress::local(&address.api, &address.proxy, &token);
+    if let Err(problem) = create_apps(shared, &platform_address).await {
+        // the platform serves all the same; the release will say it again
+        message::tell(&problem.text());
+    }
     let address_file = state_dir.join(ADDRESS_FILE);
     fs::write(&address_file, serde_json::to_vec_pretty(&address)?).map_err(|error| {
         let sentence =
@@ -69,11 +79,27 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
         _ = stop.next() => {}
         () = end_of_input(), if up.attached => {}
     }
-    platform.stop(up.stop_machines || up.attached).await;
+    local.stop(up.stop_machines || up.attached).await;
     if let Err(error) = fs::remove_file(&address_file) {
         tracing::debug!(%error, "the address file was gone already");
     }
     Ok(ExitCode::Done)
+}
+
+/// Makes the apps of the project that is here, if one is: a platform on this computer has none
+/// unless somebody makes them.
+async fn create_apps(shared: &Shared, address: &PlatformAddress) -> Result<(), Problem> {
+    let Ok(settings) = Settings::resolve(shared) else {
+        return Ok(());
+    };
+    let project = project_file::load(&settings.project_file)?;
+    let place =
+        BuildPlace { project_root: settings.project_dir(), state_dir: settings.state_dir.clone() };
+    let platform = Platform::new(address)?;
+    for app in images::create_missing_apps(&place, &project, &platform).await? {
+        message::print(&format!("app       {app} created\n"));
+    }
+    Ok(())
 }
 
 fn made(state_dir: &Path) -> Result<PathBuf, Problem> {

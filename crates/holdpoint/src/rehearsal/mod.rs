@@ -106,9 +106,7 @@ async fn prepare(settings: &Settings, project: Project) -> Result<Prepared, Prob
     let bad = images::pack(&place, &project, &BAD).await?;
     let stage = Stage::start(settings).await?;
     let platform = Platform::new(&stage.address)?;
-    for (_, _, app) in images::apps(&place, &project)? {
-        platform.client().create_app(app.as_str(), "personal").await?;
-    }
+    images::create_missing_apps(&place, &project, &platform).await?;
     images::push(&place, &project, &good, &stage.address).await?;
     images::push(&place, &project, &bad, &stage.address).await?;
     message::print(&format!(

@@ -92,8 +92,9 @@ async fn a_state_directory_that_cannot_be_written_is_refused_before_anything_is_
 async fn an_app_that_does_not_exist_is_named_before_anything_is_touched() {
     let mut world = World::without_platform();
     world.start_platform().await;
+    world.edit("fly.store.staging.toml", "shop-store-staging", "shop-forgotten-staging");
     let refused = world.run(&["release", "1.0.0"]).await;
     assert_eq!(refused.code, Some(3), "{}", refused.stderr);
-    assert!(refused.stderr.contains("shop-store-staging"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("shop-forgotten-staging"), "{}", refused.stderr);
     world.end().await;
 }

@@ -57,10 +57,6 @@ impl World {
     pub(crate) async fn new() -> Self {
         let mut world = Self::without_platform();
         world.start_platform().await;
-        let platform = Platform::new(&world.address()).expect("a client");
-        for app in apps() {
-            platform.client().create_app(app.2.as_str(), "personal").await.expect("an app");
-        }
         world
     }
 
