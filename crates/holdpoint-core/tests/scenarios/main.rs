@@ -1,5 +1,6 @@
 //! What the core does in whole stories: a world goes in, a timeline comes out.
 
 mod crash_points;
+mod found_by_simulation;
 mod stories;
 mod world;
