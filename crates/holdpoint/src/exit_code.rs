@@ -97,4 +97,13 @@ mod tests {
         let numbers: BTreeSet<u8> = ExitCode::ALL.into_iter().map(ExitCode::number).collect();
         assert_eq!(numbers.len(), ExitCode::ALL.len());
     }
+
+    #[test]
+    fn the_published_table_says_the_same() {
+        let published = include_str!("../../../docs/exit-statuses.md");
+        for code in ExitCode::ALL {
+            let row = format!("| {} | {code} |", code.number());
+            assert!(published.contains(&row), "the table lacks `{row}`");
+        }
+    }
 }
