@@ -1,5 +1,8 @@
 //! The counters of one scrape, and what lies between two of them. A counter that fell was set
 //! back (its machine or the platform was started anew), and what it shows now is all new.
+//!
+//! Requests and errors are what clients got, where the platform's edge counts it: the proxy's own
+//! 502 and 503 are in it. Elsewhere they are the answers of the machines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +21,8 @@ pub(super) struct Totals {
 struct App {
     /// Answers by machine and status.
     answers: BTreeMap<(String, String), u64>,
+    /// What clients got, by region and status.
+    edge: BTreeMap<(String, String), u64>,
     /// Answers within each bound (microseconds), by machine; cumulative as scraped.
     times: BTreeMap<String, BTreeMap<u64, u64>>,
     /// Bytes of memory by machine: all, and what is free.
@@ -51,8 +56,13 @@ impl Totals {
         let (none, nothing_before) = (App::default(), App::default());
         let app_now = self.apps.get(app.as_str()).unwrap_or(&none);
         let app_before = before.apps.get(app.as_str()).unwrap_or(&nothing_before);
-        for (key, count) in &app_now.answers {
-            let earlier = app_before.answers.get(key).copied().unwrap_or(0);
+        let (counted, counted_before) = if app_now.edge.is_empty() {
+            (&app_now.answers, &app_before.answers)
+        } else {
+            (&app_now.edge, &app_before.edge)
+        };
+        for (key, count) in counted {
+            let earlier = counted_before.get(key).copied().unwrap_or(0);
             let grown = growth(earlier, *count);
             sample.requests += grown;
             if key.1.starts_with('5') {
@@ -73,6 +83,10 @@ impl App {
             "fly_app_http_responses_count" => {
                 let status = series.label("status").to_owned();
                 *self.answers.entry((machine, status)).or_default() += count(series.value);
+            }
+            "fly_edge_http_responses_count" => {
+                let key = (series.label("region").to_owned(), series.label("status").to_owned());
+                *self.edge.entry(key).or_default() += count(series.value);
             }
             "fly_app_http_response_time_seconds_bucket" => {
                 if let Some(bound) = bound_us(series.label("le")) {
@@ -179,6 +193,19 @@ mod tests {
         let after = answers("a", 200, 15) + &answers("b", 500, 5) + &answers("c", 404, 1);
         let sample = between(&before, &after);
         assert_eq!((sample.requests, sample.errors), (9, 3));
+    }
+
+    #[test]
+    fn answers_that_only_clients_saw_count_where_the_edge_tells_them() {
+        let edge = |status: u16, count: u64| {
+            format!(
+                "fly_edge_http_responses_count{{app=\"shop\",region=\"local\",status=\"{status}\"}} {count}\n"
+            )
+        };
+        let before = answers("a", 200, 10) + &edge(200, 10);
+        let after = answers("a", 200, 15) + &edge(200, 15) + &edge(502, 2) + &edge(503, 1);
+        let sample = between(&before, &after);
+        assert_eq!((sample.requests, sample.errors), (8, 3));
     }
 
     #[test]
