@@ -56,7 +56,10 @@ impl Totals {
         let (none, nothing_before) = (App::default(), App::default());
         let app_now = self.apps.get(app.as_str()).unwrap_or(&none);
         let app_before = before.apps.get(app.as_str()).unwrap_or(&nothing_before);
-        let (counted, counted_before) = if app_now.edge.is_empty() {
+        // before an app's first deployment there is nothing that clients could lose, and the edge
+        // has no other answer for them than 503
+        let never_answered = app_before.answers.is_empty();
+        let (counted, counted_before) = if app_now.edge.is_empty() || never_answered {
             (&app_now.answers, &app_before.answers)
         } else {
             (&app_now.edge, &app_before.edge)
@@ -206,6 +209,20 @@ mod tests {
         let after = answers("a", 200, 15) + &edge(200, 15) + &edge(502, 2) + &edge(503, 1);
         let sample = between(&before, &after);
         assert_eq!((sample.requests, sample.errors), (8, 3));
+    }
+
+    #[test]
+    fn what_clients_missed_before_the_first_deployment_is_no_error_of_it() {
+        let edge = |status: u16, count: u64| {
+            format!(
+                "fly_edge_http_responses_count{{app=\"shop\",region=\"local\",status=\"{status}\"}} {count}\n"
+            )
+        };
+        let sample = between(&edge(503, 2), &edge(503, 9));
+        assert_eq!((sample.requests, sample.errors), (0, 0));
+        let sample =
+            between(&edge(503, 2), &(answers("a", 200, 4) + &edge(503, 9) + &edge(200, 4)));
+        assert_eq!((sample.requests, sample.errors), (4, 0));
     }
 
     #[test]
