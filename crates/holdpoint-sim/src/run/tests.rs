@@ -1,3 +1,5 @@
+//! Whole runs: the same seed tells the same story, and worlds with faults end well.
+
 use super::*;
 
 #[test]
