@@ -273,13 +273,15 @@ fn a_rollback_goes_on_although_secrets_cannot_be_put_back_and_people_are_told() 
     world.release("1.0.0");
     let before = world.fleet();
     world.bad_image = Some("1.1.0".to_owned());
-    world.twist = Box::new(|_, effect| match effect {
-        Effect::RestoreSecrets { app, .. } if app.as_str().starts_with("search") => {
-            Some(refused(RefusalKind::Other, "version 7 is no longer kept"))
-        }
-        effect => {
-            matches!(effect, Effect::RestoreSecrets { .. }).then(|| failed("the API answered 503"))
-        }
+    world.twist = Box::new(|_, effect| {
+        let Effect::RestoreSecrets { app, .. } = effect else {
+            return None;
+        };
+        Some(if app.as_str().starts_with("search") {
+            refused(RefusalKind::Other, "version 7 is no longer kept")
+        } else {
+            failed("the API answered 503")
+        })
     });
     world.release("1.1.0");
     assert_eq!(world.fleet(), before);

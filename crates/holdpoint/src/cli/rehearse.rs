@@ -22,13 +22,13 @@ pub(super) async fn rehearse(shared: &Shared, rehearse: &Rehearse) -> Result<Exi
         Some(project) => Some(project.clone()),
         None => Some(example()?),
     };
+    let chosen = shared.state_dir.is_some();
     let started = Clock::real().now().strftime("%Y%m%d-%H%M%S").to_string();
     let state_dir = shared.state_dir.clone().unwrap_or_else(|| Path::new(FOLDER).join(started));
     let shared = Shared { project, state_dir: Some(made(&state_dir)?), ..shared.clone() };
     let settings = Settings::resolve(&shared)?;
     let outcome = Box::pin(rehearsal::run(&settings, rehearse)).await;
-    let keeps =
-        rehearse.keep || shared.state_dir.is_some() || !matches!(outcome, Ok(Outcome::AsItShould));
+    let keeps = rehearse.keep || chosen || !matches!(outcome, Ok(Outcome::AsItShould));
     let state_dir = settings.state_dir.display();
     if keeps {
         message::tell(&format!(
