@@ -1,9 +1,9 @@
 //! The engine: inputs in, records and effects out. See [`Engine`].
 //!
-//! - [`decide`](self::decide) compares state with the time and returns events;
-//! - [`evolve`](self::evolve) folds events into state; nothing else changes it;
-//! - [`effects`](self::effects) reads off the state which effects it calls for;
-//! - [`deadline`](self::deadline) reads off when something is due without any input, and why.
+//! - [`decide`] compares state with the time and returns events;
+//! - [`evolve`] folds events into state; nothing else changes it;
+//! - [`effects`] reads off the state which effects it calls for;
+//! - [`deadline`] reads off when something is due without any input, and why.
 
 mod accept;
 pub(crate) mod deadline;
