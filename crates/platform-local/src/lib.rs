@@ -10,6 +10,7 @@ mod clock;
 mod error;
 mod fleet;
 mod identity;
+mod log;
 mod metrics;
 mod platform;
 mod proxy;

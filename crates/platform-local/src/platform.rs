@@ -19,7 +19,7 @@ use crate::{
     api,
     error::StartError,
     fleet::{Context, Fleet},
-    identity,
+    identity, log,
     metrics::Metrics,
     proxy::{Faults, Proxy, Routes},
     settings::Settings,
@@ -65,6 +65,7 @@ impl Platform {
             routes: Routes::new(),
             metrics: Metrics::default(),
             faults: Faults::default(),
+            logs: log::AppLogs::default(),
             ports: PortPool::new(),
             platform_id,
             proxy_port: proxy_address.port(),
@@ -73,6 +74,7 @@ impl Platform {
             settings,
         };
         let fleet = Fleet::open(context).await?;
+        fleet.spawn(log::collect(fleet.clone()));
         let proxy = Proxy::serve(proxy_listener, fleet.clone(), proxy_address.port());
         let api_stop = CancellationToken::new();
         let api = axum::serve(api_listener, api::router(fleet.clone()))

@@ -21,15 +21,18 @@ pub(super) fn routes() -> Router<Fleet> {
         .route("/v1/apps/{app}", get(show).delete(delete))
 }
 
-async fn list(State(fleet): State<Fleet>, Query(query): Query<Pairs>) -> Json<AppList> {
+async fn list(
+    State(fleet): State<Fleet>,
+    Query(query): Query<Pairs>,
+) -> Result<Json<AppList>, Refusal> {
     let slug = value(&query, "org_slug").filter(|slug| !slug.is_empty());
-    let apps: Vec<App> = fleet
-        .apps()
-        .iter()
-        .filter(|app| slug.is_none_or(|slug| slug == app.organization))
-        .map(|app| view(&fleet, app))
-        .collect();
-    Json(AppList { total_apps: apps.len() as u64, apps })
+    let mut apps = Vec::new();
+    for app in fleet.apps() {
+        if slug.is_none_or(|slug| slug == app.organization) {
+            apps.push(view(&fleet, &app).await?);
+        }
+    }
+    Ok(Json(AppList { total_apps: apps.len() as u64, apps }))
 }
 
 async fn create(
@@ -41,11 +44,11 @@ async fn create(
         let fleet = fleet.clone();
         async move { fleet.create_app(order).await }
     });
-    Ok((StatusCode::CREATED, Json(view(&fleet, &made.await?))))
+    Ok((StatusCode::CREATED, Json(view(&fleet, &made.await?).await?)))
 }
 
 async fn show(State(fleet): State<Fleet>, Path(app): Path<String>) -> Result<Json<App>, Refusal> {
-    Ok(Json(view(&fleet, &fleet.app(&app)?)))
+    Ok(Json(view(&fleet, &fleet.app(&app)?).await?))
 }
 
 async fn delete(
@@ -58,14 +61,14 @@ async fn delete(
     Ok((StatusCode::ACCEPTED, Json(serde_json::json!({"ok": true}))))
 }
 
-fn view(fleet: &Fleet, app: &AppRecord) -> App {
+async fn view(fleet: &Fleet, app: &AppRecord) -> Result<App, Refusal> {
     let machines = fleet.machines_of(&app.name).len() as u64;
-    App {
+    Ok(App {
         id: app.id.clone(),
         name: app.name.clone(),
         internal_numeric_id: None,
         network: app.network.clone(),
-        status: Some(if machines > 0 { "deployed" } else { "pending" }.to_owned()),
+        status: Some(fleet.app_status(app).await?.to_owned()),
         machine_count: machines,
         volume_count: 0,
         organization: Some(Organization {
@@ -73,5 +76,5 @@ fn view(fleet: &Fleet, app: &AppRecord) -> App {
             slug: app.organization.clone(),
             internal_numeric_id: None,
         }),
-    }
+    })
 }

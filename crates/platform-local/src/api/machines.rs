@@ -131,7 +131,10 @@ async fn stop(
     body: Bytes,
 ) -> Result<Json<OkReply>, Refusal> {
     let machine = fleet.machine_of(&app, &id)?;
-    let order: StopMachine = parse_or_default(&body)?;
+    let mut order: StopMachine = parse_or_default(&body)?;
+    // Fly's client sends both of them empty when it means the config's.
+    order.signal = order.signal.filter(|signal| !signal.is_empty());
+    order.timeout = order.timeout.filter(|timeout| !timeout.0.is_zero());
     let given = nonce(&headers).map(str::to_owned);
     ok(async move { machine.stop(given.as_deref(), &order, Source::User).await }).await
 }

@@ -1,12 +1,18 @@
-//! The HTTP API: Fly's Machines API under `/v1`, an image registry under `/v2`, Prometheus text
-//! at `/metrics`, and, if allowed, faults under `/admin`. It reads requests, asks the fleet, and
-//! writes answers; it decides nothing.
+//! The HTTP API: Fly's Machines API under `/v1`, what else Fly's client asks for under `/api/v1`
+//! and `/graphql`, an image registry under `/v2`, Prometheus text at `/metrics`, and, if allowed,
+//! faults under `/admin`. It reads requests, asks the fleet, and writes answers; it decides nothing.
 
+mod account;
 mod apps;
+mod builds;
 mod faults;
+mod graphql;
 mod leases;
+mod logs;
 mod machines;
 mod metadata;
+mod organizations;
+mod releases;
 mod secrets;
 mod wait;
 
@@ -17,7 +23,9 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
+    routing::any,
 };
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
@@ -41,7 +49,12 @@ pub(crate) fn router(fleet: Fleet) -> Router {
         .merge(leases::routes())
         .merge(metadata::routes())
         .merge(secrets::routes())
-        .merge(wait::routes());
+        .merge(wait::routes())
+        .merge(builds::routes())
+        .merge(logs::routes())
+        .merge(organizations::routes())
+        .merge(releases::routes())
+        .route("/api/v1/{*rest}", any(unavailable));
     if settings.allow_faults {
         guarded = guarded.merge(faults::routes());
     }
@@ -52,10 +65,12 @@ pub(crate) fn router(fleet: Fleet) -> Router {
     let mut images = registry::routes();
     if !settings.api_listen.ip().is_loopback() {
         // Whoever can reach a loopback address can read the images' files too.
-        images = images.route_layer(middleware::from_fn_with_state(token, authorize));
+        images = images.route_layer(middleware::from_fn_with_state(token, authorize_images));
     }
+    let graphql = graphql::routes(token).layer(DefaultBodyLimit::max(JSON_BYTES_MAX));
     Router::new()
         .merge(guarded)
+        .merge(graphql)
         .merge(images)
         .route("/metrics", axum::routing::get(metrics))
         .with_state(fleet)
@@ -68,21 +83,50 @@ pub(crate) fn router(fleet: Fleet) -> Router {
 struct Token([u8; 32]);
 
 async fn authorize(State(token): State<Token>, request: Request, next: Next) -> Response {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| {
-            // Fly's own client says `FlyV1` with tokens of its newer kind.
-            scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("flyv1")
-        })
-        .map(|(_, token)| <[u8; 32]>::from(Sha256::digest(token.trim().as_bytes())));
-    if given == Some(token.0) {
+    if is_authorized(token, request.headers()) {
         return next.run(request).await;
     }
     let text = "unauthorized: the token is missing or wrong\nhint: send `Authorization: Bearer TOKEN` with the platform's token";
     Refusal::new(StatusCode::UNAUTHORIZED, text).into_response()
+}
+
+/// Clients of a registry send nothing before they have been asked how.
+async fn authorize_images(State(token): State<Token>, request: Request, next: Next) -> Response {
+    if is_authorized(token, request.headers()) {
+        return next.run(request).await;
+    }
+    registry::unauthorized()
+}
+
+/// Whether the request has the token: as Fly's client sends it, as everybody else does, or as a
+/// client of the registry does, with any user's name.
+fn is_authorized(token: Token, headers: &HeaderMap) -> bool {
+    let Some((scheme, given)) = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+    else {
+        return false;
+    };
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    let given = if is("bearer") || is("flyv1") {
+        Some(given.trim().to_owned())
+    } else if is("basic") {
+        let decoded = BASE64_STANDARD.decode(given.trim()).unwrap_or_default();
+        let decoded = String::from_utf8(decoded).unwrap_or_default();
+        decoded.split_once(':').map(|(_, password)| password.to_owned())
+    } else {
+        None
+    };
+    given.is_some_and(|given| <[u8; 32]>::from(Sha256::digest(given.as_bytes())) == token.0)
+}
+
+/// Routes of Fly's own API that are not here.
+async fn unavailable(request: Request) -> Refusal {
+    Refusal::not_found(format!(
+        "`{}` is not available on this platform, which runs on one computer",
+        request.uri().path()
+    ))
 }
 
 /// Gives every answer an id, by which clients report problems.

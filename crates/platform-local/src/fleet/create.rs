@@ -63,7 +63,7 @@ impl Fleet {
     /// Removes an app; one that has machines only by force, and then they go first.
     pub(crate) async fn delete_app(&self, name: &str, force: bool) -> Result<(), Refusal> {
         let _turn = self.membership.lock().await;
-        self.app(name)?;
+        let app = self.app(name)?;
         let machines = self.machines_of(name);
         if !machines.is_empty() && !force {
             return Err(Refusal::unprocessable(format!(
@@ -82,12 +82,14 @@ impl Fleet {
             let mut snapshots = machine.subscribe();
             drop(snapshots.wait_for(|snapshot| snapshot.record.is_gone()).await);
         }
+        self.context.store.forget_releases(&app.id).await?;
         self.context.store.delete_app(name).await?;
         let every = self.every_machine_of(name);
         self.remove(&every);
         for machine in every {
             self.context.store.forget_machine(&machine.id).await?;
         }
+        self.context.logs.forget(name);
         self.context.apps.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(())
     }

@@ -1,16 +1,19 @@
 //! One machine in memory: its record, its events, its program. Whoever changes it holds its lock;
 //! a change is durable before anybody sees it. The steps towards its goal are the keeper's.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use machines_api::types::{CheckStatus, MachineConfig, MachineEvent, MachineState};
 use tokio::sync::{Mutex, MutexGuard, Notify, watch};
 
-use super::{Context, checks::Checks, record::MachineRecord, transition::Phase};
+use super::{
+    Context, checks::Checks, launch::MachineFiles, record::MachineRecord, transition::Phase,
+};
 use crate::{
     clock,
     error::Refusal,
+    log::{Level, NewLine, Provider},
     proxy::Instance,
     store::{EVENTS_MAX, MachineWrite, StoreError},
     supervisor::{Exit, Process},
@@ -102,6 +105,11 @@ impl Machine {
         Arc::clone(&self.published.borrow())
     }
 
+    /// Where its programs write to.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        MachineFiles::of(&self.context, &self.id).log()
+    }
+
     pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.published.subscribe()
     }
@@ -178,9 +186,42 @@ impl Machine {
         events: Vec<MachineEvent>,
     ) {
         inner.record = record;
+        for event in &events {
+            self.log_event(&inner.record.name, event);
+        }
         inner.events.splice(0..0, events.into_iter().rev());
         inner.events.truncate(EVENTS_MAX as usize);
         self.publish(inner);
+    }
+}
+
+impl Machine {
+    /// Tells in the log of the app what became of the machine.
+    fn log_event(&self, name: &str, event: &MachineEvent) {
+        let mut text = format!("machine {}: {}", event.event_type, event.status);
+        let mut level = Level::Info;
+        if let Some(exit) = event.exit_event() {
+            text = format!("machine exited with code {}", exit.exit_code);
+            if exit.oom_killed {
+                text.push_str(", killed for want of memory");
+            }
+            if exit.requested_stop {
+                text.push_str(", as it was asked to");
+            } else if exit.exit_code != 0 {
+                level = Level::Error;
+            }
+            if exit.restarting {
+                text.push_str(", and is started again");
+            }
+        } else if let Some(reason) =
+            event.request.as_ref().and_then(|request| request.rest.get("error"))
+        {
+            text = format!("machine failed to start: {}", reason.as_str().unwrap_or_default());
+            level = Level::Error;
+        }
+        let machine = Some((self.id.clone(), name.to_owned()));
+        let line = NewLine { at: None, provider: Provider::Runner, level, machine, text };
+        self.context.logs.append(&self.app, line);
     }
 }
 

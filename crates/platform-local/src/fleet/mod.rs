@@ -11,6 +11,7 @@ mod lease;
 mod machine;
 mod orders;
 mod record;
+mod release;
 mod signal;
 mod transition;
 mod wait;
@@ -29,10 +30,12 @@ pub(crate) use autostop::Outlook;
 pub(crate) use events::Source;
 pub(crate) use machine::Machine;
 pub(crate) use record::AppRecord;
+pub(crate) use release::{NewRelease, ReleaseRecord};
 pub(crate) use wait::Awaited;
 
 use crate::{
     error::Refusal,
+    log::AppLogs,
     metrics::{Gauge, Metrics},
     proxy::{Faults, Routes},
     settings::Settings,
@@ -58,6 +61,7 @@ pub(crate) struct Context {
     pub(crate) routes: Routes,
     pub(crate) metrics: Metrics,
     pub(crate) faults: Faults,
+    pub(crate) logs: AppLogs,
     pub(crate) ports: PortPool,
     /// Names the state directory, in the environment of each machine.
     pub(crate) platform_id: String,
@@ -124,6 +128,11 @@ impl Fleet {
         self.tasks.close();
         self.tasks.wait().await;
         self.context.store.close().await;
+    }
+
+    /// Runs a task that ends when the platform stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
     }
 
     /// Stops every machine and waits until they have stopped.
@@ -210,6 +219,13 @@ impl Fleet {
     /// The machines of an app that are not destroyed, oldest first.
     pub(crate) fn machines_of(&self, app: &str) -> Vec<Arc<Machine>> {
         let mut machines = self.every_machine_of(app);
+        machines.retain(|machine| !machine.snapshot().record.is_gone());
+        machines
+    }
+
+    /// The machines that are not destroyed, and those that may have written a last line.
+    pub(crate) fn machines_with_logs(&self) -> Vec<Arc<Machine>> {
+        let mut machines = self.all_machines();
         machines.retain(|machine| !machine.snapshot().record.is_gone());
         machines
     }

@@ -82,6 +82,15 @@ impl axum::response::IntoResponse for RegistryError {
     }
 }
 
+/// Asks for the token. Clients of a registry (Docker's, Podman's, Fly's) then send it as the
+/// password of any user.
+pub(crate) fn unauthorized() -> Response {
+    let message = "the token is missing or wrong\nhint: log in with any name and the platform's token as the password";
+    let refused = RegistryError::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message);
+    let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"holdpoint\"")];
+    (challenge, refused).into_response()
+}
+
 type Outcome = Result<Response, RegistryError>;
 
 pub(crate) fn routes() -> Router<Fleet> {

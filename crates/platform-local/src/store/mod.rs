@@ -3,6 +3,7 @@
 //! When a method that writes has returned, the write survives a crash of the platform and of the
 //! computer. What the documents mean is not known here.
 
+mod releases;
 mod schema;
 
 use std::{path::Path, time::Duration};

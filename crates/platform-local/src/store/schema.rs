@@ -4,7 +4,7 @@
 /// Bumped when a table changes; an older platform refuses a newer store.
 pub(super) const VERSION: i64 = 1;
 
-pub(super) const STATEMENTS: [&str; 8] = [
+pub(super) const STATEMENTS: [&str; 9] = [
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS apps (name TEXT PRIMARY KEY, document TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS machines (
@@ -21,4 +21,7 @@ pub(super) const STATEMENTS: [&str; 8] = [
     "CREATE TABLE IF NOT EXISTS tags (
         repository TEXT NOT NULL, tag TEXT NOT NULL, digest TEXT NOT NULL,
         PRIMARY KEY (repository, tag))",
+    "CREATE TABLE IF NOT EXISTS releases (
+        app TEXT NOT NULL, version INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
+        document TEXT NOT NULL, PRIMARY KEY (app, version))",
 ];

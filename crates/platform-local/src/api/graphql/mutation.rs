@@ -1,0 +1,140 @@
+//! What can be changed: the fields of `mutation`. Fly's client of today changes most things over
+//! the Machines API; these are for older ones and for other people's.
+
+use std::collections::BTreeMap;
+
+use machines_api::types::CreateApp;
+use serde_json::{Value, json};
+
+use super::{
+    app::text,
+    error::GraphqlError,
+    execute::{Answer, Arguments},
+    query, view,
+};
+use crate::{
+    api::{account, builds},
+    fleet::{Fleet, NewRelease},
+};
+
+pub(super) async fn field(
+    fleet: &Fleet,
+    name: &str,
+    arguments: &Arguments,
+) -> Result<Answer, GraphqlError> {
+    let empty = Arguments::new();
+    // Nearly all of them take one object; Fly's client deletes an app by its id alone.
+    let input = arguments.get("input").and_then(Value::as_object).unwrap_or(&empty);
+    match name {
+        "createApp" => create_app(fleet, input).await,
+        "deleteApp" => delete_app(fleet, arguments, input).await,
+        "setSecrets" | "unsetSecrets" => change_secrets(fleet, name, input).await,
+        "createRelease" => create_release(fleet, input).await,
+        "updateRelease" => update_release(fleet, input).await,
+        "createBuild" => {
+            let app = text(input, "appName").or_else(|_| text(input, "appId"))?;
+            query::app(fleet, app)?;
+            let id = builds::new_id().to_string();
+            Ok(payload("CreateBuildPayload", json!({"id": id, "status": "started"})))
+        }
+        "finishBuild" => {
+            let id = text(input, "buildId")?;
+            let took_ms = id.parse().map_or(0, builds::took_ms);
+            let status = input.get("status").cloned().unwrap_or(Value::Null);
+            let fields = json!({"id": id, "status": status, "wallclockTimeMs": took_ms});
+            Ok(payload("FinishBuildPayload", fields))
+        }
+        _ => {
+            let unsupported =
+                query::unsupported(name).map(|why| GraphqlError::unsupported(name, why));
+            Err(unsupported.unwrap_or_else(|| GraphqlError::unknown_field(name, "Mutation")))
+        }
+    }
+}
+
+fn payload(type_name: &str, mut fields: Value) -> Answer {
+    if let Some(fields) = fields.as_object_mut() {
+        fields.insert("__typename".to_owned(), type_name.into());
+        fields.insert("clientMutationId".to_owned(), Value::Null);
+    }
+    Answer::Json(fields)
+}
+
+async fn create_app(fleet: &Fleet, input: &Arguments) -> Result<Answer, GraphqlError> {
+    let organization = text(input, "organizationId").unwrap_or_default().to_owned();
+    if !organization.is_empty() {
+        account::check_organization(fleet, &organization)?;
+    }
+    let order = CreateApp {
+        name: text(input, "name")?.to_owned(),
+        org_slug: organization,
+        network: text(input, "network").ok().map(str::to_owned),
+    };
+    let app = fleet.create_app(order).await?;
+    Ok(Answer::Object("CreateAppPayload", vec![("app", Answer::App(Box::new(app)))]))
+}
+
+async fn delete_app(
+    fleet: &Fleet,
+    arguments: &Arguments,
+    input: &Arguments,
+) -> Result<Answer, GraphqlError> {
+    let name = text(arguments, "appId").or_else(|_| text(input, "appId"))?;
+    let app = query::app(fleet, name)?;
+    fleet.delete_app(&app.name, true).await?;
+    let organization = view::organization(&app.organization);
+    Ok(payload("DeleteAppPayload", json!({"organization": organization})))
+}
+
+async fn change_secrets(
+    fleet: &Fleet,
+    name: &str,
+    input: &Arguments,
+) -> Result<Answer, GraphqlError> {
+    let app = query::app(fleet, text(input, "appId")?)?;
+    let list = |name: &str| input.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut values = BTreeMap::new();
+    if name == "setSecrets" {
+        for secret in list("secrets") {
+            let part = |name: &str| secret.get(name).and_then(Value::as_str).map(str::to_owned);
+            let (Some(key), Some(value)) = (part("key"), part("value")) else {
+                return Err(GraphqlError::new("INVALID", "a secret has a `key` and a `value`"));
+            };
+            values.insert(key, Some(value));
+        }
+    } else {
+        let keys = list("keys");
+        values.extend(keys.iter().filter_map(|key| Some((key.as_str()?.to_owned(), None))));
+    }
+    let app = fleet.set_secrets(&app.name, values).await?;
+    // Machines see the new secrets at their next start; no release is made of it here.
+    let newest = fleet.newest_release(&app).await?;
+    let release = newest.as_ref().map_or(Value::Null, view::release);
+    let type_name = if name == "setSecrets" { "SetSecretsPayload" } else { "UnsetSecretsPayload" };
+    let fields = vec![
+        ("app", Answer::App(Box::new(app))),
+        ("release", Answer::Json(release)),
+        ("clientMutationId", Answer::Json(Value::Null)),
+    ];
+    Ok(Answer::Object(type_name, fields))
+}
+
+async fn create_release(fleet: &Fleet, input: &Arguments) -> Result<Answer, GraphqlError> {
+    let app = query::app(fleet, text(input, "appId")?)?;
+    let release = NewRelease {
+        strategy: text(input, "strategy").unwrap_or_default().to_owned(),
+        image_ref: text(input, "image").unwrap_or_default().to_owned(),
+        definition: input.get("definition").cloned().unwrap_or_default(),
+        user: account::USER_EMAIL.to_owned(),
+    };
+    let made = view::release(&fleet.add_release(&app.name, release).await?);
+    let fields = vec![("app", Answer::App(Box::new(app))), ("release", Answer::Json(made))];
+    Ok(Answer::Object("CreateReleasePayload", fields))
+}
+
+async fn update_release(fleet: &Fleet, input: &Arguments) -> Result<Answer, GraphqlError> {
+    let metadata = input.get("metadata").cloned().unwrap_or_default();
+    let (id, status) = (text(input, "releaseId")?, text(input, "status")?);
+    let release = fleet.update_release(id, status, metadata).await?;
+    Ok(payload("UpdateReleasePayload", json!({"release": view::release(&release)})))
+}
