@@ -43,6 +43,7 @@ async fn main() -> std::io::Result<()> {
         .route("/echo", post(|body: Bytes| async move { body }))
         .route("/replay", get(replay).post(replay))
         .route("/count", post(count))
+        .route("/hold", post(hold))
         .route("/exit", post(exit));
     if let Some(delay_ms) = number("START_DELAY_MS") {
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
@@ -107,6 +108,16 @@ async fn count() -> Result<String, StatusCode> {
     content.push('x');
     std::fs::write(&path, &content).map_err(|_error| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(content.len().to_string())
+}
+
+/// Holds so many megabytes more from a moment later on.
+async fn hold(Query(query): Query<Vec<(String, usize)>>) -> String {
+    let megabytes = query.first().map_or(0, |(_, value)| *value);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        std::mem::forget(vec![1_u8; megabytes << 20]);
+    });
+    "soon".to_owned()
 }
 
 async fn exit(Query(query): Query<Vec<(String, i32)>>) -> String {

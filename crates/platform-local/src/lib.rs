@@ -3,7 +3,8 @@
 //!
 //! A machine is a process started from an unpacked image, on a port of its own. Everything that
 //! was accepted survives a crash; machines outlive the platform and are taken over when it comes
-//! back. There is no isolation between machines: they run as the user who runs the platform.
+//! back. A machine is held to its memory and CPUs; otherwise there is no isolation between
+//! machines: they run as the user who runs the platform.
 
 mod api;
 mod clock;

@@ -24,7 +24,7 @@ use crate::{
     proxy::{Faults, Proxy, Routes},
     settings::Settings,
     store::Store,
-    supervisor::PortPool,
+    supervisor::{Limiter, PortPool},
 };
 
 /// So long requests to the API may finish when the platform stops; waits are broken off.
@@ -39,6 +39,7 @@ pub struct Platform {
     api_stop: CancellationToken,
     api_address: SocketAddr,
     proxy_address: SocketAddr,
+    limits: String,
     /// Held until the platform has ended.
     _lock: File,
 }
@@ -67,12 +68,14 @@ impl Platform {
             faults: Faults::default(),
             logs: log::AppLogs::default(),
             ports: PortPool::new(),
+            limiter: Limiter::find(&platform_id),
             platform_id,
             proxy_port: proxy_address.port(),
             stop: CancellationToken::new(),
             apps: std::sync::RwLock::default(),
             settings,
         };
+        let limits = context.limiter.description();
         let fleet = Fleet::open(context).await?;
         fleet.spawn(log::collect(fleet.clone()));
         let proxy = Proxy::serve(proxy_listener, fleet.clone(), proxy_address.port());
@@ -81,8 +84,8 @@ impl Platform {
             .with_graceful_shutdown(api_stop.clone().cancelled_owned())
             .into_future();
         let api = tokio::spawn(api);
-        tracing::info!(%api_address, %proxy_address, "the platform serves");
-        Ok(Self { fleet, proxy, api, api_stop, api_address, proxy_address, _lock: lock })
+        tracing::info!(%api_address, %proxy_address, limits, "the platform serves");
+        Ok(Self { fleet, proxy, api, api_stop, api_address, proxy_address, limits, _lock: lock })
     }
 
     /// Where the Machines API, the registry and the metrics are served.
@@ -93,6 +96,11 @@ impl Platform {
     /// Where the apps are served.
     pub fn proxy_address(&self) -> SocketAddr {
         self.proxy_address
+    }
+
+    /// How machines are held to their memory and processor time on this computer.
+    pub fn limits(&self) -> &str {
+        &self.limits
     }
 
     /// Ends the platform: requests that are there finish first. The machines run on, to be taken

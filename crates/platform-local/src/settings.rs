@@ -27,6 +27,9 @@ pub struct Settings {
     pub hold_ms: u64,
     /// The region that all machines are in.
     pub region: String,
+    /// Whether a shared CPU gives no more than the baseline that Fly documents, a sixteenth of a
+    /// CPU. Otherwise it gives a whole one.
+    pub shared_cpu_baseline: bool,
 }
 
 impl Settings {
@@ -45,6 +48,7 @@ impl Settings {
             // Fly publishes no limit; a browser's user waits no longer than this.
             hold_ms: 30_000,
             region: "local".to_owned(),
+            shared_cpu_baseline: false,
         }
     }
 }

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use support::{
     Client, TOKEN, World, config, example,
     load::Load,
-    state::{StateDirectory, kill},
+    state::{StateDirectory, control_groups, kill},
+    until,
 };
 
 /// A platform in a process of its own.
@@ -154,4 +155,41 @@ async fn a_platform_that_is_restarted_in_order_finds_its_machines_serving() {
         assert_eq!(starts, 1, "it was never stopped");
     }
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_for_want_of_memory_is_told_although_no_platform_was_there() {
+    let state = StateDirectory::new();
+    let platform = Platform::start(state.path());
+    let api = platform.api.clone();
+    let image = api.push_image(&[]).await;
+    api.create_app("shop").await;
+    let mut small = config(&image, &[]);
+    small.guest = serde_json::from_value(json!({"cpus": 1, "memory_mb": 64})).expect("a guest");
+    let id = api.create("shop", small).await.id;
+    api.ready("shop", &id).await;
+    let (_, answer) = api.get("shop", "/").await;
+    let port = answer.split(' ').nth(2).map(str::to_owned).expect("a port");
+    let pid = *state.programs().get(&id).expect("its id");
+    let is_in_group = !control_groups(pid).is_empty();
+    platform.kill();
+
+    let url = format!("http://127.0.0.1:{port}/hold?mb=200");
+    let stranger = reqwest::Client::builder().no_proxy().build().expect("a client");
+    stranger.post(url).send().await.expect("an answer");
+    if is_in_group {
+        until("the kernel kills it", || async { !state.programs().contains_key(&id) }).await;
+    }
+    // Where there are no control groups, the next platform sees that it exceeds its memory.
+    let platform = Platform::start(state.path());
+    let api = platform.api.clone();
+    until("the kill is told", || async {
+        let machine = api.machine("shop", &id).await;
+        let exit = machine.events.iter().find_map(|event| event.exit_event()).cloned();
+        exit.is_some_and(|exit| exit.oom_killed && exit.exit_code == 137 && exit.restarting)
+    })
+    .await;
+    api.ready("shop", &id).await;
+    api.done(Method::DELETE, "/v1/apps/shop?force=true", Value::Null).await;
+    platform.kill();
 }

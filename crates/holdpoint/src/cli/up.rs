@@ -69,10 +69,12 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
     })?;
     message::print(&format!(
         "platform  {}\nproxy     {} serves each app as `<app>.localhost`\ntoken     in {}\n\
+         limits    {}\n\
          use it with `holdpoint release VERSION --state-dir {}`; Ctrl-C stops it\n",
         address.api,
         address.proxy,
         token_file.display(),
+        local.limits(),
         state_dir.display()
     ));
     tokio::select! {

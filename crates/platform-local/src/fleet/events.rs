@@ -57,7 +57,7 @@ pub(super) fn exit_event(
         guest_exit_code: code,
         guest_signal: exit.signal.unwrap_or(-1),
         signal: exit.signal.unwrap_or(-1),
-        oom_killed: false,
+        oom_killed: exit.oom_killed,
         requested_stop,
         restarting,
         exited_at: Some(now),

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock, identity,
     proxy::{Instance, InstanceSpec},
-    supervisor::{Exit, Launch, Process},
+    supervisor::{Ended, Exit, Launch, Program},
 };
 
 /// The stop signal and time that a config without them gets (Fly's defaults).
@@ -72,15 +72,15 @@ impl Machine {
                     }
                     let run = inner.record.run.as_ref();
                     let name = run.map_or(STOP_SIGNAL_DEFAULT, |run| run.stop_signal.as_str());
-                    if let Some(process) = &inner.process {
-                        process.signal(signal::of(name).unwrap_or(rustix::process::Signal::INT));
+                    if let Some(program) = &inner.program {
+                        program.signal(signal::of(name).unwrap_or(rustix::process::Signal::INT));
                     }
                 }
                 Step::Kill => {
                     inner.phase = Phase::Killed { until: now + KILL_AGAIN };
-                    if let Some(process) = &inner.process {
+                    if let Some(program) = &inner.program {
                         tracing::warn!(machine = self.id, "a program did not stop and is killed");
-                        process.kill();
+                        program.kill();
                     }
                 }
                 Step::Settle(exit) => self.settle(&mut inner, exit).await,
@@ -159,14 +159,13 @@ impl Machine {
         run: &RunRecord,
         launch: &Launch,
     ) -> Result<(), String> {
-        let (process, ended) = Process::start(launch).await.map_err(|error| error.to_string())?;
+        let (program, ended) = Program::start(launch).await.map_err(|error| error.to_string())?;
         let mut record = inner.record.clone();
         record.state = MachineState::Started;
         if let Some(stored) = &mut record.run {
-            stored.pid = Some(process.identity.pid);
-            stored.start_ticks = Some(process.identity.start_ticks);
+            stored.identify(program.identity());
         }
-        self.run(inner, &record, run, process, ended);
+        self.run(inner, &record, run, program, ended);
         let now = clock::now();
         let event = events::event("start", MachineState::Started, Source::Flyd, now);
         self.note(inner, record, vec![event]).await;
@@ -179,8 +178,8 @@ impl Machine {
         inner: &mut MutexGuard<'_, Inner>,
         record: &MachineRecord,
         run: &RunRecord,
-        process: Process,
-        ended: impl Future<Output = Exit> + Send + 'static,
+        program: Program,
+        ended: Ended,
     ) {
         let limits = record.config.services.iter().find_map(|service| service.concurrency.as_ref());
         let limit = |limit: Option<u32>| limit.and_then(|limit| usize::try_from(limit).ok());
@@ -196,7 +195,7 @@ impl Machine {
         });
         self.context.routes.add(Arc::clone(&instance));
         inner.instance = Some(instance);
-        inner.process = Some(process);
+        inner.program = Some(program);
         inner.exit = None;
         inner.phase = Phase::Running;
         let weak = Arc::downgrade(self);
@@ -251,8 +250,8 @@ impl Machine {
             record.state = MachineState::Destroying;
         }
         // How a program ended that an earlier platform started is not known, and not guessed.
-        record.last_exit =
-            exit.code().map(|code| LastExit { code, oom_killed: false }).or(record.last_exit);
+        let known = exit.code().map(|code| LastExit { code, oom_killed: exit.oom_killed });
+        record.last_exit = known.or(record.last_exit);
         let restarting = record.goal == Goal::Run;
         let count = record.restart_count;
         let event = events::exit_event(exit, record.state, requested, restarting, count, now);
@@ -310,7 +309,7 @@ impl Machine {
         if let Some(run) = run {
             self.context.ports.give_back(run.port);
         }
-        inner.process = None;
+        inner.program = None;
         inner.exit = None;
         inner.checks = Checks::default();
     }

@@ -117,7 +117,9 @@ pub(super) fn prepare(
         environment: environment(context, record, run, &image),
         working_directory,
         root,
-        log,
+        output: log,
+        limits: record.limits(&context.settings),
+        hold: context.limiter.hold(&run.start),
     })
 }
 

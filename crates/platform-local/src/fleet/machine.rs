@@ -16,7 +16,7 @@ use crate::{
     log::{Level, NewLine, Provider},
     proxy::Instance,
     store::{EVENTS_MAX, MachineWrite, StoreError},
-    supervisor::{Exit, Process},
+    supervisor::{Exit, Program, Stats},
 };
 
 /// A machine.
@@ -49,7 +49,7 @@ pub(super) struct Inner {
     pub(super) events: Vec<MachineEvent>,
     pub(super) phase: Phase,
     pub(super) instance: Option<Arc<Instance>>,
-    pub(super) process: Option<Process>,
+    pub(super) program: Option<Program>,
     /// How the program ended, till the keeper has settled it.
     pub(super) exit: Option<Exit>,
     pub(super) checks: Checks,
@@ -87,7 +87,7 @@ impl Machine {
             events,
             phase: Phase::Idle,
             instance: None,
-            process: None,
+            program: None,
             exit: None,
             checks: Checks::default(),
         };
@@ -112,6 +112,12 @@ impl Machine {
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.published.subscribe()
+    }
+
+    /// What the program uses, if one runs and nobody is changing the machine at this moment.
+    pub(super) fn stats(&self) -> Option<Stats> {
+        let program = self.inner.try_lock().ok()?.program.clone();
+        program.map(|program| program.stats())
     }
 
     /// Decides on a change by the newest record, stores it, and lets it be seen. Must not be

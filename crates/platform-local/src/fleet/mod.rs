@@ -40,7 +40,7 @@ use crate::{
     proxy::{Faults, Routes},
     settings::Settings,
     store::{Store, StoreError},
-    supervisor::{Exit, PortPool, Survivors, resident_bytes},
+    supervisor::{Limiter, PortPool, Survivors},
 };
 use launch::MachineFiles;
 use record::MachineRecord;
@@ -63,6 +63,7 @@ pub(crate) struct Context {
     pub(crate) faults: Faults,
     pub(crate) logs: AppLogs,
     pub(crate) ports: PortPool,
+    pub(crate) limiter: Limiter,
     /// Names the state directory, in the environment of each machine.
     pub(crate) platform_id: String,
     pub(crate) proxy_port: u16,
@@ -115,6 +116,7 @@ impl Fleet {
             fleet.resume(record, &mut survivors).await?;
         }
         survivors.kill_the_rest();
+        fleet.end_groups_without_program().await;
         for machine in fleet.all_machines() {
             fleet.tasks.spawn(keeper::keep(machine));
         }
@@ -240,7 +242,7 @@ impl Fleet {
         let snapshot = machine.snapshot();
         let record = &snapshot.record;
         let total_bytes = record.memory_mb() << 20;
-        let pid = record.run.as_ref().and_then(|run| run.pid);
+        let stats = machine.stats();
         let instances = self.routes().of(&machine.app);
         let concurrency = instances
             .iter()
@@ -252,9 +254,9 @@ impl Fleet {
             machine: machine.id.clone(),
             up: record.state == MachineState::Started,
             memory_total_bytes: total_bytes,
-            memory_available_bytes: pid
-                .and_then(resident_bytes)
-                .map(|resident| total_bytes.saturating_sub(resident)),
+            memory_available_bytes: stats
+                .and_then(|stats| stats.memory_bytes)
+                .map(|used| total_bytes.saturating_sub(used)),
             exit_code: record.last_exit.map(|exit| exit.code),
             exit_oom: record.last_exit.is_some_and(|exit| exit.oom_killed),
             concurrency,
@@ -304,23 +306,24 @@ impl Fleet {
         let mut inner = machine.inner.lock().await;
         if let Some(run) = inner.record.run.clone() {
             let mut record = inner.record.clone();
-            match survivors.claim(&run.start, run.identity()) {
-                Some((process, ended)) => {
+            let hold = self.context.limiter.hold_of_earlier(&run.start);
+            let limits = record.limits(&self.context.settings);
+            match survivors.claim(&run.start, run.identity(), hold, &limits) {
+                Some((program, ended)) => {
                     self.context.ports.keep(run.port);
                     if let Some(stored) = &mut record.run {
-                        stored.pid = Some(process.identity.pid);
-                        stored.start_ticks = Some(process.identity.start_ticks);
+                        stored.identify(program.identity());
                     }
                     if record.state == MachineState::Starting {
                         // Killed between the start and its note.
                         record.state = MachineState::Started;
                     }
-                    machine.run(&mut inner, &record, &run, process, ended);
+                    machine.run(&mut inner, &record, &run, program, ended);
                 }
                 // It ended while nobody watched: the keeper settles that by its policy.
                 None if run.pid.is_some() => {
                     inner.phase = Phase::Running;
-                    inner.exit = Some(Exit::UNKNOWN);
+                    inner.exit = Some(self.context.limiter.unseen_exit(&run.start));
                 }
                 // It never was started.
                 None => record.run = None,
@@ -330,6 +333,18 @@ impl Fleet {
         drop(inner);
         self.insert(machine);
         Ok(())
+    }
+
+    /// Ends the groups of programs that have ended while nobody watched. What the kernel counted
+    /// in them was read before.
+    async fn end_groups_without_program(&self) {
+        let runs = |machine: &Arc<Machine>| {
+            let inner = machine.inner.try_lock().ok()?;
+            inner.program.as_ref()?;
+            inner.record.run.as_ref().map(|run| run.start.clone())
+        };
+        let kept: Vec<String> = self.all_machines().iter().filter_map(runs).collect();
+        self.context.limiter.end_all_except(&kept).await;
     }
 
     pub(super) fn keep(&self, machine: Arc<Machine>) {

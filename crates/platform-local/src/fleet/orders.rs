@@ -165,9 +165,9 @@ impl Machine {
             return Err(Refusal::bad_request(format!("there is no signal `{name}`")));
         };
         let inner = self.inner.lock().await;
-        match &inner.process {
-            Some(process) => {
-                process.signal(signal);
+        match &inner.program {
+            Some(program) => {
+                program.signal(signal);
                 Ok(())
             }
             None => Err(Refusal::precondition(format!("machine is {}", inner.record.state))),

@@ -9,7 +9,10 @@ use machines_api::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::supervisor::Identity;
+use crate::{
+    settings::Settings,
+    supervisor::{Identity, Limits, memory_mb},
+};
 
 /// Events that stand in a machine's own description.
 const EVENTS_SHOWN: usize = 20;
@@ -90,6 +93,11 @@ impl RunRecord {
     pub(crate) fn identity(&self) -> Option<Identity> {
         Some(Identity { pid: self.pid?, start_ticks: self.start_ticks? })
     }
+
+    pub(crate) fn identify(&mut self, identity: Identity) {
+        self.pid = Some(identity.pid);
+        self.start_ticks = Some(identity.start_ticks);
+    }
 }
 
 impl MachineRecord {
@@ -107,9 +115,13 @@ impl MachineRecord {
     }
 
     pub(crate) fn memory_mb(&self) -> u64 {
-        let size = self.config.guest.as_ref().map_or(0, |guest| guest.memory_mb);
-        // Fly's smallest machine, which is also what one gets who names no size.
-        if size == 0 { 256 } else { size }
+        memory_mb(self.config.guest.as_ref())
+    }
+
+    /// What the program may use.
+    pub(crate) fn limits(&self, settings: &Settings) -> Limits {
+        let (guest, init) = (self.config.guest.as_ref(), self.config.init.as_ref());
+        Limits::of(guest, init, settings.shared_cpu_baseline)
     }
 
     /// An address of the shape that Fly's private network gives; nothing listens there.

@@ -133,7 +133,7 @@ mod tests {
     };
     use crate::clock;
 
-    const CRASH: Exit = Exit { code: Some(1), signal: None };
+    const CRASH: Exit = Exit { code: Some(1), ..Exit::UNKNOWN };
 
     fn with_policy(policy: &str, restart_count: u32) -> MachineRecord {
         let mut record = machine();
@@ -160,8 +160,8 @@ mod tests {
 
     #[test]
     fn restart_policies_are_those_of_fly() {
-        let done = Exit { code: Some(0), signal: None };
-        let killed = Exit { code: None, signal: Some(9) };
+        let done = Exit { code: Some(0), ..Exit::UNKNOWN };
+        let killed = Exit { signal: Some(9), ..Exit::UNKNOWN };
         let again =
             |policy: &str, count, exit| restart_after(&with_policy(policy, count), exit).is_some();
         assert!(!again(r#"{"policy":"no"}"#, 0, CRASH));

@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    process::{Exit, Identity, Process},
+    Hold, Limits,
+    process::{Identity, Process},
     process_files,
+    program::{Ended, Program},
 };
 
 /// The variable that names, in the environment of each machine, the start that it belongs to.
@@ -45,15 +47,18 @@ impl Survivors {
         &mut self,
         start: &str,
         stored: Option<Identity>,
-    ) -> Option<(Process, impl Future<Output = Exit> + Send + 'static)> {
+        hold: Hold,
+        limits: &Limits,
+    ) -> Option<(Program, Ended)> {
         let marked = self.by_start.remove(start);
-        Process::adopt(stored.or(marked)?)
+        let (process, ended) = Process::adopt(stored.or(marked)?, hold, limits)?;
+        Some((Program::Process(process), Box::pin(ended)))
     }
 
     /// Ends the programs that nobody claimed: starts that were given up.
     pub(crate) fn kill_the_rest(self) {
         for (start, identity) in self.by_start {
-            if let Some((process, _)) = Process::adopt(identity) {
+            if let Some(process) = Process::of(identity, Hold::Watching) {
                 tracing::warn!(start, pid = identity.pid, "ending a program that no machine owns");
                 process.kill();
             }

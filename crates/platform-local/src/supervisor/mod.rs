@@ -1,16 +1,27 @@
-//! Runs programs that outlive the platform: starts them, watches them, signals them, and finds
-//! them again after the platform was restarted. What should run is decided by the fleet.
+//! Runs programs that outlive the platform: starts them, holds them to their limits, watches them,
+//! signals them, and finds them again after the platform was restarted. What should run is decided
+//! by the fleet.
 
 mod adopt;
+mod cgroup;
+mod exit;
+mod limiter;
+mod limits;
 mod log_reader;
 mod logs;
 mod ports;
 mod process;
 mod process_files;
+mod program;
+mod resident;
 
 pub(crate) use adopt::{PLATFORM_VARIABLE, START_VARIABLE, Survivors};
+use cgroup::Group;
+pub(crate) use exit::Exit;
+pub(crate) use limiter::{Hold, Limiter};
+pub(crate) use limits::{Limits, Stats, memory_mb};
 pub(crate) use log_reader::{LogPlace, read_log};
 pub(crate) use logs::rotate;
 pub(crate) use ports::PortPool;
-pub(crate) use process::{Exit, Identity, Launch, Process};
-pub(crate) use process_files::resident_bytes;
+pub(crate) use process::{Identity, Launch};
+pub(crate) use program::{Ended, Program};

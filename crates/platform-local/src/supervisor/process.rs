@@ -16,7 +16,7 @@ use std::{
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::process_files;
+use super::{Exit, Group, Hold, Limits, Stats, process_files, resident};
 use crate::clock;
 
 /// Where a program is looked for that is named without a directory.
@@ -34,7 +34,10 @@ pub(crate) struct Launch {
     pub(crate) working_directory: String,
     pub(crate) command: Vec<String>,
     pub(crate) environment: BTreeMap<String, String>,
-    pub(crate) log: PathBuf,
+    /// Where standard output and standard error go.
+    pub(crate) output: PathBuf,
+    pub(crate) limits: Limits,
+    pub(crate) hold: Hold,
 }
 
 /// Why a program did not start.
@@ -48,8 +51,10 @@ pub(crate) enum SpawnError {
         "cannot start `{program}`: {source}\nhint: it must be a static Linux binary for this computer"
     )]
     Start { program: String, source: io::Error },
-    #[error("cannot write the log `{path}`: {source}")]
-    Log { path: PathBuf, source: io::Error },
+    #[error("cannot write the output of the program to `{path}`: {source}")]
+    Output { path: PathBuf, source: io::Error },
+    #[error("cannot hold the program to its limits: {source}")]
+    Limits { source: io::Error },
 }
 
 /// A process for ever, although ids are used again.
@@ -59,27 +64,12 @@ pub(crate) struct Identity {
     pub(crate) start_ticks: u64,
 }
 
-/// How a program ended. Both are unknown if it was not this platform that started it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Exit {
-    pub(crate) code: Option<i32>,
-    pub(crate) signal: Option<i32>,
-}
-
-impl Exit {
-    pub(crate) const UNKNOWN: Self = Self { code: None, signal: None };
-
-    /// The code as a shell would give it: 128 + the signal after a signal.
-    pub(crate) fn code(self) -> Option<i32> {
-        self.code.or_else(|| self.signal.map(|signal| 128 + signal))
-    }
-}
-
 /// A running program. Dropping it leaves the program running.
 #[derive(Debug, Clone)]
 pub(crate) struct Process {
     pub(crate) identity: Identity,
     handle: Arc<OwnedFd>,
+    hold: Hold,
 }
 
 impl Process {
@@ -88,6 +78,7 @@ impl Process {
         launch: &Launch,
     ) -> Result<(Self, impl Future<Output = Exit> + Send + 'static), SpawnError> {
         let program = find_program(launch)?;
+        launch.hold.create(&launch.limits).map_err(|source| SpawnError::Limits { source })?;
         let failed = |source| SpawnError::Start { program: program.display().to_string(), source };
         let mut tries = 0;
         let mut child = loop {
@@ -106,36 +97,85 @@ impl Process {
         let gone = || failed(io::Error::other("it ended before it could be watched"));
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(gone)?;
         let handle = open(pid).map_err(failed)?;
+        if let Hold::Group(group) = &launch.hold {
+            join(group, pid);
+        }
         let start_ticks = process_files::start_ticks(pid).unwrap_or_default();
-        let ended = async move {
+        let waited = async move {
             match child.wait().await {
-                Ok(status) => Exit { code: status.code(), signal: status.signal() },
+                Ok(status) => {
+                    Exit { code: status.code(), signal: status.signal(), oom_killed: false }
+                }
                 Err(error) => {
                     tracing::error!(%error, pid, "cannot learn how a program ended");
                     Exit::UNKNOWN
                 }
             }
         };
-        Ok((Self { identity: Identity { pid, start_ticks }, handle: Arc::new(handle) }, ended))
+        let identity = Identity { pid, start_ticks };
+        let process = Self { identity, handle: Arc::new(handle), hold: launch.hold.clone() };
+        let ended = process.clone().held(launch.limits.memory_bytes, waited);
+        Ok((process, ended))
     }
 
     /// Takes over a program that an earlier platform started, if it still runs.
     pub(super) fn adopt(
         identity: Identity,
+        hold: Hold,
+        limits: &Limits,
     ) -> Option<(Self, impl Future<Output = Exit> + Send + 'static)> {
-        // The handle first: when the start time still fits after that, the handle is the right one.
-        let handle = Arc::new(open(identity.pid).ok()?);
-        if process_files::start_ticks(identity.pid) != Some(identity.start_ticks) {
-            return None;
-        }
-        let watched = Arc::clone(&handle);
-        let ended = async move {
+        let process = Self::of(identity, hold)?;
+        let watched = Arc::clone(&process.handle);
+        let waited = async move {
             if let Err(error) = wait_for_end(watched).await {
                 tracing::error!(%error, "cannot watch an adopted program");
             }
             Exit::UNKNOWN
         };
-        Some((Self { identity, handle }, ended))
+        let ended = process.clone().held(limits.memory_bytes, waited);
+        Some((process, ended))
+    }
+
+    /// The process of this identity, if it still runs.
+    pub(super) fn of(identity: Identity, hold: Hold) -> Option<Self> {
+        // The handle first: when the start time still fits after that, the handle is the right one.
+        let handle = Arc::new(open(identity.pid).ok()?);
+        let same = process_files::start_ticks(identity.pid) == Some(identity.start_ticks);
+        same.then_some(Self { identity, handle, hold })
+    }
+
+    /// Waits for the end under the program's limits; nothing of the machine is left then.
+    async fn held(self, memory_bytes: u64, waited: impl Future<Output = Exit>) -> Exit {
+        match &self.hold {
+            Hold::Group(group) => {
+                let exit = waited.await.with_oom_kills(group.oom_kills());
+                group.end().await;
+                exit
+            }
+            Hold::Watching => {
+                let group = self.identity.pid;
+                let exceeded = resident::exceeds(group, memory_bytes);
+                tokio::pin!(waited);
+                let exit = tokio::select! {
+                    exit = &mut waited => exit,
+                    () = exceeded => {
+                        tracing::warn!(pid = group, "a program exceeds its memory and is killed");
+                        self.kill();
+                        waited.await.with_oom_kills(1)
+                    }
+                };
+                resident::kill(group);
+                exit
+            }
+        }
+    }
+
+    /// What the program uses.
+    pub(crate) fn stats(&self) -> Stats {
+        match &self.hold {
+            Hold::Group(group) => group.stats(),
+            Hold::Watching => resident::stats(self.identity.pid),
+        }
     }
 
     /// Sends a signal; a program that has ended meanwhile is no error.
@@ -155,6 +195,22 @@ impl Process {
         {
             tracing::debug!(%error, pid = self.identity.pid, "no process group to kill");
         }
+        if let Hold::Group(group) = &self.hold {
+            group.kill();
+        }
+    }
+}
+
+/// Puts a program that was just started into its group, and with it what it may have started in
+/// the moment before. It cannot be started inside without unsafe code.
+fn join(group: &Group, pid: i32) {
+    let mut joining = vec![pid];
+    while let Some(pid) = joining.pop() {
+        match group.add(pid) {
+            Ok(()) => joining.extend(process_files::children(pid)),
+            // Mostly it has ended already.
+            Err(error) => tracing::debug!(%error, pid, "a process is not in its control group"),
+        }
     }
 }
 
@@ -172,10 +228,11 @@ fn open(pid: i32) -> io::Result<OwnedFd> {
 }
 
 fn command(program: &Path, launch: &Launch) -> Result<tokio::process::Command, SpawnError> {
-    let failed = |source| SpawnError::Log { path: launch.log.clone(), source };
+    let failed = |source| SpawnError::Output { path: launch.output.clone(), source };
     // A file and no pipe: the program goes on writing when this platform has ended.
-    let log = OpenOptions::new().create(true).append(true).open(&launch.log).map_err(failed)?;
-    let errors = log.try_clone().map_err(failed)?;
+    let output = OpenOptions::new().create(true).append(true).open(&launch.output);
+    let output = output.map_err(failed)?;
+    let errors = output.try_clone().map_err(failed)?;
     let directory = launch.root.join(launch.working_directory.trim_start_matches('/'));
     let mut command = tokio::process::Command::new(program);
     command
@@ -184,7 +241,7 @@ fn command(program: &Path, launch: &Launch) -> Result<tokio::process::Command, S
         .env_clear()
         .envs(&launch.environment)
         .stdin(Stdio::null())
-        .stdout(log)
+        .stdout(output)
         .stderr(errors)
         .process_group(0)
         .kill_on_drop(false);

@@ -2,6 +2,9 @@
 
 use std::{fs, path::PathBuf};
 
+/// Linux tells processor time in hundredths of a second, whatever its own clock is.
+const TICK_US: u64 = 10_000;
+
 /// When the process was started, in clock ticks since the computer was: together with its id this
 /// names a process for ever, although ids are used again. Nothing if it is dead or a zombie.
 pub(super) fn start_ticks(pid: i32) -> Option<u64> {
@@ -26,12 +29,40 @@ pub(super) fn all() -> Vec<i32> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
+/// The processes that this one has started and that are still there.
+pub(super) fn children(pid: i32) -> Vec<i32> {
+    let text = fs::read_to_string(file_of(pid, &format!("task/{pid}/children")));
+    let text = text.unwrap_or_default();
+    text.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
+/// The processes of a process group.
+pub(super) fn members(group: i32) -> Vec<i32> {
+    let in_group = |pid: &i32| {
+        let stat = fs::read_to_string(file_of(*pid, "stat")).unwrap_or_default();
+        // The process group is field 5 of proc(5); the state is field 3.
+        let group_of = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(2));
+        group_of.and_then(|text| text.parse().ok()) == Some(group)
+    };
+    all().into_iter().filter(in_group).collect()
+}
+
 /// Bytes of memory that the process holds.
-pub(crate) fn resident_bytes(pid: i32) -> Option<u64> {
+pub(super) fn resident_bytes(pid: i32) -> Option<u64> {
     let status = fs::read_to_string(file_of(pid, "status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
+}
+
+/// Processor time that the process has used, in microseconds.
+pub(super) fn cpu_used_us(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(file_of(pid, "stat")).ok()?;
+    // User and system time are fields 14 and 15 of proc(5).
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some((user + system).saturating_mul(TICK_US))
 }
 
 fn file_of(pid: i32, name: &str) -> PathBuf {
@@ -59,6 +90,9 @@ mod tests {
         assert!(start_ticks(own).is_some());
         assert!(resident_bytes(own).expect("memory") > 100_000);
         assert!(all().contains(&own));
+        assert!(cpu_used_us(own).is_some());
+        let group = rustix::process::getpgrp().as_raw_nonzero().get();
+        assert!(members(group).contains(&own));
     }
 
     #[test]

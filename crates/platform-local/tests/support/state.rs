@@ -49,8 +49,37 @@ impl StateDirectory {
 impl Drop for StateDirectory {
     fn drop(&mut self) {
         for pid in self.programs().into_values() {
+            let groups = control_groups(pid);
             kill(pid);
+            for group in groups {
+                remove_group(&group);
+            }
         }
+    }
+}
+
+/// The control groups of a process that were made for it as a machine.
+pub fn control_groups(pid: i32) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let of_line = |line: &str| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?);
+        let path = path.contains("/holdpoint-").then(|| path.trim_start_matches('/'))?;
+        Some(Path::new("/sys/fs/cgroup").join(controllers).join(path))
+    };
+    text.lines().filter_map(of_line).collect()
+}
+
+/// Removes what a test that failed leaves; the killed process is in it for another moment.
+fn remove_group(group: &Path) {
+    for _ in 0..1000 {
+        if std::fs::remove_dir(group).is_ok() || !group.exists() {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    if let Some(parent) = group.parent() {
+        drop(std::fs::remove_dir(parent));
     }
 }
 

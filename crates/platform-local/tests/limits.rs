@@ -1,0 +1,85 @@
+//! How machines are held to their memory and processor time, and what is left of that.
+
+mod support;
+
+use std::path::PathBuf;
+
+use machines_api::types::MachineConfig;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use support::{World, state::control_groups, until};
+
+fn with_memory(mut config: MachineConfig, memory_mb: u64) -> MachineConfig {
+    let guest = json!({"cpu_kind": "shared", "cpus": 1, "memory_mb": memory_mb});
+    config.guest = serde_json::from_value(guest).expect("a guest");
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_wants_more_memory_than_its_machine_has_is_told_as_oom_killed() {
+    let world = World::new().await;
+    world.api.create_app("shop").await;
+    let mut config = with_memory(world.config(&[("HOLD_MB", "200")]), 64);
+    config.restart = serde_json::from_value(json!({"policy": "no"})).expect("a policy");
+    let made = world.api.create("shop", config).await;
+    world.api.wait("shop", &made.id, "stopped").await;
+    let machine = world.api.machine("shop", &made.id).await;
+    let exit = machine.events.iter().find_map(|event| event.exit_event()).expect("an exit");
+    assert!(exit.oom_killed && !exit.requested_stop, "{exit:?}");
+    assert_eq!((exit.exit_code, exit.signal), (137, 9));
+    let labels = format!(r#"app="shop",instance="{}",region="local""#, made.id);
+    let metrics = world.api.metrics().await;
+    let expected = format!("fly_instance_exit_oom{{{labels}}} 1");
+    assert!(metrics.lines().any(|line| line == expected), "{metrics}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_within_its_memory_serves_and_a_plain_kill_is_no_oom_kill() {
+    let world = World::new().await;
+    world.api.create_app("shop").await;
+    let made = world.api.create("shop", with_memory(world.config(&[]), 256)).await;
+    world.api.ready("shop", &made.id).await;
+    let hold = world.api.request(Method::POST, "shop", "/hold?mb=60").send().await;
+    assert_eq!(hold.expect("an answer").status(), StatusCode::OK);
+    let labels = format!(r#"app="shop",instance="{}",region="local""#, made.id);
+    let prefix = format!("fly_instance_memory_mem_available{{{labels}}} ");
+    until("what it holds is not available", || async {
+        let metrics = world.api.metrics().await;
+        let available = metrics.lines().find_map(|line| line.strip_prefix(&prefix)?.parse().ok());
+        available.is_some_and(|bytes: u64| bytes < (256 - 60) << 20)
+    })
+    .await;
+    let signal = format!("/v1/apps/shop/machines/{}/signal", made.id);
+    world.api.done(Method::POST, &signal, json!({"signal": 9})).await;
+    until("the exit is told", || async {
+        let machine = world.api.machine("shop", &made.id).await;
+        let exit = machine.events.iter().find_map(|event| event.exit_event()).cloned();
+        exit.is_some_and(|exit| exit.exit_code == 137 && !exit.oom_killed)
+    })
+    .await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_groups_of_machines_that_are_gone_are_removed_and_others_are_taken_over() {
+    let mut world = World::new().await;
+    let ids = world.app("shop", 2).await;
+    let groups = |world: &World| -> Vec<PathBuf> {
+        world.state.programs().into_values().flat_map(control_groups).collect()
+    };
+    let before = groups(&world);
+    world.restart_platform().await;
+    assert_eq!(groups(&world), before, "programs stay in their groups");
+    let stop = format!("/v1/apps/shop/machines/{}/stop", ids[0]);
+    world.api.done(Method::POST, &stop, Value::Null).await;
+    world.api.wait("shop", &ids[0], "stopped").await;
+    let (kept, gone): (Vec<_>, Vec<_>) = before.iter().partition(|group| group.exists());
+    assert_eq!(kept.len(), gone.len(), "the group of the machine that stopped is removed");
+    world.end().await;
+    for group in &before {
+        assert!(!group.exists(), "{} is left", group.display());
+        let of_platform = group.parent().expect("the platform's directory");
+        assert!(!of_platform.exists(), "{} is left", of_platform.display());
+    }
+}
