@@ -9,6 +9,7 @@
 mod api;
 mod clock;
 mod error;
+mod fault;
 mod fleet;
 mod identity;
 mod log;

@@ -18,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     error::StartError,
+    fault::{self, Faults},
     fleet::{Context, Fleet},
     identity, log,
     metrics::Metrics,
-    proxy::{Faults, Proxy, Routes},
+    proxy::{Proxy, Routes},
     settings::Settings,
     store::Store,
     supervisor::{Limiter, PortPool},
@@ -60,12 +61,14 @@ impl Platform {
         let (proxy_listener, proxy_address) =
             listen(&store, "proxy", "proxy_port", settings.proxy_listen).await?;
         let platform_id = identify(&store).await?;
+        fault::clear_leftovers(&state);
+        let faults = Faults::open(store.clone(), settings.allow_faults).await?;
         let context = Context {
             images: Layout::open(state.join("images"))?,
             store,
             routes: Routes::new(),
             metrics: Metrics::default(),
-            faults: Faults::default(),
+            faults,
             logs: log::AppLogs::default(),
             ports: PortPool::new(),
             limiter: Limiter::find(&platform_id),

@@ -1,4 +1,4 @@
-//! What a client of the proxy gets: routing, headers, holding, replays, faults, start and stop on
+//! What a client of the proxy gets: routing, headers, holding, replays, start and stop on
 //! demand.
 
 mod support;
@@ -170,42 +170,6 @@ async fn a_machine_hands_a_request_with_its_body_to_another() {
     let path = "/replay?to=nobody";
     let answer = world.api.request(Method::GET, "shop", path).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    world.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fault_breaks_an_exact_share_of_one_images_answers() {
-    let world = World::new().await;
-    let ids = world.app("shop", 1).await;
-    let other = world.api.push_image(&[("OTHER", "1")]).await;
-    assert_ne!(other, world.image);
-    let fault = |digest: &oci_image::ImageDigest| {
-        json!({"app": "shop", "image_digest": digest.to_string(),
-               "kind": {"error_share": {"share": 0.2, "status": 500}}})
-    };
-    world.api.done(Method::POST, "/admin/faults", fault(&other)).await;
-    assert_eq!(world.api.get("shop", "/").await.0, StatusCode::OK);
-    let set = world.api.done(Method::POST, "/admin/faults", fault(&world.image)).await;
-    let mut broken = 0;
-    for _ in 0..50 {
-        let answer = world.api.request(Method::GET, "shop", "/").send().await.expect("an answer");
-        assert_eq!(answer.headers()["x-served-by"], ids[0].as_str());
-        broken += u32::from(answer.status() == StatusCode::INTERNAL_SERVER_ERROR);
-    }
-    assert_eq!(broken, 10);
-    let text = world.api.metrics().await;
-    let labels = format!(r#"app="shop",instance="{}",region="local""#, ids[0]);
-    let line = format!(r#"fly_app_http_responses_count{{{labels},status="500"}} 10"#);
-    assert!(text.lines().any(|found| found == line), "{text}");
-    let available = format!("fly_instance_memory_mem_available{{{labels}}} ");
-    let bytes = text.lines().find_map(|found| found.strip_prefix(&available));
-    let bytes: u64 = bytes.expect("memory").parse().expect("a number");
-    assert!(bytes > 100 << 20 && bytes < 256 << 20, "{bytes}");
-    let id = set["id"].as_str().expect("an id");
-    world.api.done(Method::DELETE, &format!("/admin/faults/{id}"), Value::Null).await;
-    for _ in 0..10 {
-        assert_eq!(world.api.get("shop", "/").await.0, StatusCode::OK);
-    }
     world.end().await;
 }
 

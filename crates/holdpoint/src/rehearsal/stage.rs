@@ -88,9 +88,11 @@ impl Stage {
         share: f64,
     ) -> Result<(), FaultError> {
         let fault = json!({
+            "kind": "error",
+            "status": 500,
+            "share": share,
             "app": app,
             "image_digest": image_digest,
-            "kind": { "error_share": { "share": share, "status": 500 } },
         });
         let client = reqwest::Client::builder().no_proxy().build()?;
         let url = format!("{}/admin/faults", self.address.api_base_url);

@@ -210,9 +210,11 @@ impl World {
                 continue;
             }
             let fault = json!({
+                "kind": "error",
+                "status": 500,
+                "share": 0.5,
                 "app": app.as_str(),
                 "image_digest": image_digest,
-                "kind": { "error_share": { "share": 0.5, "status": 500 } },
             });
             let client = reqwest::Client::builder().no_proxy().build().expect("a client");
             let url = format!("{}/admin/faults", address.api_base_url);

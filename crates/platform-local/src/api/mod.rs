@@ -11,6 +11,7 @@ mod leases;
 mod logs;
 mod machines;
 mod metadata;
+mod metrics;
 mod organizations;
 mod releases;
 mod secrets;
@@ -68,13 +69,17 @@ pub(crate) fn router(fleet: Fleet) -> Router {
         images = images.route_layer(middleware::from_fn_with_state(token, authorize_images));
     }
     let graphql = graphql::routes(token).layer(DefaultBodyLimit::max(JSON_BYTES_MAX));
-    Router::new()
+    let routes = Router::new()
         .merge(guarded)
         .merge(graphql)
         .merge(images)
-        .route("/metrics", axum::routing::get(metrics))
-        .with_state(fleet)
-        .layer(middleware::from_fn(name_request))
+        .merge(metrics::routes())
+        .with_state(fleet.clone())
+        .layer(middleware::from_fn(name_request));
+    if !settings.allow_faults {
+        return routes;
+    }
+    routes.layer(middleware::from_fn_with_state(fleet, faults::strike))
 }
 
 /// The digest of the token that clients must send: comparing digests takes the same time for
@@ -136,11 +141,6 @@ async fn name_request(request: Request, next: Next) -> Response {
         response.headers_mut().insert("fly-request-id", id);
     }
     response
-}
-
-async fn metrics(State(fleet): State<Fleet>) -> Response {
-    let text = fleet.metrics().render(&fleet.settings().region, &fleet.gauges());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
 /// Reads a JSON body; the content type is not looked at, as clients differ.

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::machine::Machine;
-use crate::clock;
+use crate::{clock, fault::Target};
 
 /// Fly's defaults.
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
@@ -126,6 +126,17 @@ impl Checks {
 }
 
 impl Machine {
+    /// Why a check fails without being made, if a fault says so.
+    fn fail_on_purpose(&self, check: &str) -> Option<String> {
+        let snapshot = self.snapshot();
+        let run = snapshot.record.run.as_ref()?;
+        let since_start = clock::now().duration_since(run.started_at);
+        let since_start = Duration::try_from(since_start).unwrap_or_default();
+        let image_digest = &run.image_digest;
+        let target = Target { app: &self.app, machine: &self.id, image_digest };
+        self.context.faults.fail_check(target, check, since_start)
+    }
+
     /// Takes note of a check's answer, unless it is about an earlier start.
     async fn note_check(&self, start: &str, name: &str, health: CheckHealth, output: String) {
         let mut inner = self.inner.lock().await;
@@ -191,7 +202,11 @@ async fn ask_repeatedly(machine: Weak<Machine>, plan: Plan, start: String, port:
     let grace_ends = clock::instant() + plan.grace;
     let mut passed_before = false;
     loop {
-        let answer = ask(&client, &plan, port).await;
+        let broken = machine.upgrade().and_then(|machine| machine.fail_on_purpose(&plan.name));
+        let answer = match broken {
+            Some(reason) => Err(reason),
+            None => ask(&client, &plan, port).await,
+        };
         let (health, output) = judge(answer, passed_before, grace_ends);
         passed_before |= health == CheckHealth::Passing;
         let Some(machine) = machine.upgrade() else { return };

@@ -91,6 +91,7 @@ impl Fleet {
         }
         self.context.logs.forget(name);
         self.context.apps.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.context.metrics.forget_app(name);
         Ok(())
     }
 

@@ -20,7 +20,9 @@ use super::{
     transition::{self, Phase, Step},
 };
 use crate::{
-    clock, identity,
+    clock,
+    fault::Target,
+    identity,
     proxy::{Instance, InstanceSpec},
     supervisor::{Ended, Exit, Launch, Program},
 };
@@ -104,6 +106,7 @@ impl Machine {
         });
         let prepared = prepared.await.unwrap_or_else(|error| Err(error.to_string()));
 
+        self.wait_on_purpose(&run).await;
         let mut inner = self.inner.lock().await;
         if inner.record.run_shall_leave() {
             // Something else is wanted meanwhile; what was prepared is left for the next start
@@ -120,6 +123,19 @@ impl Machine {
         };
         if let Err(reason) = started {
             self.give_up(&mut inner, &reason).await;
+        }
+    }
+
+    /// Waits before the start if a fault makes it slow, and no longer than the start is wanted.
+    async fn wait_on_purpose(&self, run: &RunRecord) {
+        let target = Target { app: &self.app, machine: &self.id, image_digest: &run.image_digest };
+        let Some(delay) = self.context.faults.delay_of_start(target) else { return };
+        tracing::warn!(machine = self.id, ?delay, "a fault delays the start of a program");
+        let mut snapshots = self.subscribe();
+        tokio::select! {
+            () = clock::pause(delay) => {}
+            _ = snapshots.wait_for(|snapshot| snapshot.record.run_shall_leave()) => {}
+            () = self.context.stop.cancelled() => {}
         }
     }
 
@@ -192,6 +208,7 @@ impl Machine {
             soft_limit: limit(limits.and_then(|limits| limits.soft_limit)),
             hard_limit: limit(limits.and_then(|limits| limits.hard_limit)),
             drained: Arc::clone(&self.nudge),
+            meter: self.context.metrics.machine(&self.app, &self.id),
         });
         self.context.routes.add(Arc::clone(&instance));
         inner.instance = Some(instance);
@@ -240,6 +257,7 @@ impl Machine {
             if restart.is_some() {
                 record.restart_count += 1;
                 record.state = MachineState::Restarting;
+                self.context.metrics.machine(&self.app, &self.id).restarted();
             } else {
                 record.goal = Goal::Stop;
                 record.state = MachineState::Stopped;
@@ -251,6 +269,7 @@ impl Machine {
         }
         // How a program ended that an earlier platform started is not known, and not guessed.
         let known = exit.code().map(|code| LastExit { code, oom_killed: exit.oom_killed });
+        self.context.metrics.machine(&self.app, &self.id).ended(exit.oom_killed);
         record.last_exit = known.or(record.last_exit);
         let restarting = record.goal == Goal::Run;
         let count = record.restart_count;
@@ -275,7 +294,7 @@ impl Machine {
             if let Err(error) = removed {
                 tracing::error!(%error, machine = self.id, "files of a machine may be left");
             }
-            self.context.metrics.forget(&self.app, &self.id);
+            self.context.metrics.retire(&self.app, &self.id);
             record.state = MachineState::Destroyed;
             let now = clock::now();
             events.push(events::event("destroy", record.state, Source::Flyd, now));

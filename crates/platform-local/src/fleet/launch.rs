@@ -75,6 +75,12 @@ impl MachineFiles {
         }
     }
 
+    /// The volumes of these mounts that are there.
+    pub(super) fn volumes(&self, mounts: &[Mount]) -> Vec<PathBuf> {
+        let places = mounts.iter().map(|mount| self.volume(mount));
+        places.filter_map(|place| place.canonicalize().ok()).collect()
+    }
+
     fn root(&self, start: &str) -> PathBuf {
         self.directory.join("roots").join(start)
     }

@@ -176,6 +176,19 @@ impl Machine {
         }
     }
 
+    /// Kills the program that runs, if one does, as the kernel might.
+    pub(crate) async fn kill_program(&self) -> bool {
+        let inner = self.inner.lock().await;
+        let program = inner.program.as_ref().filter(|_| inner.exit.is_none());
+        program.map(Program::kill).is_some()
+    }
+
+    /// Where the machine's volumes are on this computer.
+    pub(crate) fn volumes(&self) -> Vec<PathBuf> {
+        let files = MachineFiles::of(&self.context, &self.id);
+        files.volumes(&self.snapshot().record.config.mounts)
+    }
+
     /// Lets the world see what the lock guards, and puts the instance into or out of rotation.
     pub(super) fn publish(&self, inner: &Inner) {
         if let Some(instance) = &inner.instance {

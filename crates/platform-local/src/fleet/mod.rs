@@ -5,6 +5,7 @@ mod autostop;
 mod checks;
 mod create;
 mod events;
+mod gauges;
 mod keeper;
 mod launch;
 mod lease;
@@ -35,9 +36,10 @@ pub(crate) use wait::Awaited;
 
 use crate::{
     error::Refusal,
+    fault::{self, Faults},
     log::AppLogs,
-    metrics::{Gauge, Metrics},
-    proxy::{Faults, Routes},
+    metrics::Metrics,
+    proxy::Routes,
     settings::Settings,
     store::{Store, StoreError},
     supervisor::{Limiter, PortPool, Survivors},
@@ -121,6 +123,9 @@ impl Fleet {
             fleet.tasks.spawn(keeper::keep(machine));
         }
         fleet.tasks.spawn(fleet.clone().stop_idle_machines());
+        if fleet.context.settings.allow_faults {
+            fleet.tasks.spawn(fault::drill(fleet.clone()));
+        }
         Ok(fleet)
     }
 
@@ -232,38 +237,7 @@ impl Fleet {
         machines
     }
 
-    /// What is measured of each machine now.
-    pub(crate) fn gauges(&self) -> Vec<Gauge> {
-        let machines = self.all_machines();
-        machines.iter().filter_map(|machine| self.gauge(machine)).collect()
-    }
-
-    fn gauge(&self, machine: &Machine) -> Option<Gauge> {
-        let snapshot = machine.snapshot();
-        let record = &snapshot.record;
-        let total_bytes = record.memory_mb() << 20;
-        let stats = machine.stats();
-        let instances = self.routes().of(&machine.app);
-        let concurrency = instances
-            .iter()
-            .filter(|instance| instance.machine == machine.id)
-            .map(|instance| instance.in_flight())
-            .sum();
-        (!record.is_gone()).then(|| Gauge {
-            app: machine.app.clone(),
-            machine: machine.id.clone(),
-            up: record.state == MachineState::Started,
-            memory_total_bytes: total_bytes,
-            memory_available_bytes: stats
-                .and_then(|stats| stats.memory_bytes)
-                .map(|used| total_bytes.saturating_sub(used)),
-            exit_code: record.last_exit.map(|exit| exit.code),
-            exit_oom: record.last_exit.is_some_and(|exit| exit.oom_killed),
-            concurrency,
-        })
-    }
-
-    fn all_machines(&self) -> Vec<Arc<Machine>> {
+    pub(crate) fn all_machines(&self) -> Vec<Arc<Machine>> {
         let machines = self.machines.read().unwrap_or_else(PoisonError::into_inner);
         machines.values().cloned().collect()
     }

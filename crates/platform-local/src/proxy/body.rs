@@ -2,6 +2,7 @@
 //! response's body that keeps its machine busy until the last byte is delivered.
 
 use std::{
+    error::Error,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -17,7 +18,10 @@ use super::route::Visit;
 pub(crate) const REPLAY_BYTES_MAX: usize = 1 << 20;
 
 /// The body of an answer to a client.
-pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, hyper::Error>;
+pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, AnswerError>;
+
+/// Why the body of an answer broke off.
+pub(crate) type AnswerError = Box<dyn Error + Send + Sync>;
 
 /// The body of a request, remembered while it passes.
 #[derive(Debug, Clone)]
@@ -171,7 +175,7 @@ pub(crate) struct VisitingBody {
 
 impl VisitingBody {
     pub(crate) fn boxed(incoming: Incoming, visit: Visit) -> AnswerBody {
-        Self { incoming, _visit: visit }.boxed_unsync()
+        Self { incoming, _visit: visit }.map_err(Into::into).boxed_unsync()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,7 +19,12 @@ use super::{
     replay::{REPLAYS_MAX, Replay},
     route::{Choice, Instance, Visit},
 };
-use crate::{clock, fleet::Fleet, identity};
+use crate::{
+    clock,
+    fault::{AnswerStrike, BreakingBody},
+    fleet::Fleet,
+    identity,
+};
 
 /// A machine that has not begun its answer by then is given up; a model's long answer begins well
 /// before.
@@ -65,6 +71,7 @@ impl Forwarder {
         request: Request<Incoming>,
         peer: SocketAddr,
     ) -> Response<AnswerBody> {
+        let begun = clock::instant();
         let id = identity::version();
         let (parts, incoming) = request.into_parts();
         let Some(app) = headers::app_of(&parts) else {
@@ -77,7 +84,8 @@ impl Forwarder {
         }
         let journey = self.begin(id, app.clone(), parts, ReplayableBody::new(incoming), peer);
         let answer = self.travel(journey).await;
-        self.fleet.metrics().count_edge(&app, answer.status().as_u16());
+        let took = clock::instant().duration_since(begun);
+        self.fleet.metrics().app(&app).answered(answer.status().as_u16(), took);
         answer
     }
 
@@ -149,13 +157,16 @@ impl Forwarder {
             return Attempt::Again;
         };
         let begun = clock::instant();
+        if let Some(delay) = self.fleet.faults().delay_of(instance.target()) {
+            clock::pause(delay).await;
+        }
         let sent = tokio::time::timeout(ANSWER_BEGIN_MAX, client.request(request)).await;
         let took = clock::instant().duration_since(begun);
         match sent {
             Ok(Ok(answer)) => self.deliver(journey, visit, answer, took),
             Ok(Err(error)) => {
                 let cause = if error.is_connect() { "refused" } else { "broken" };
-                self.fleet.metrics().count_retry(&journey.app, cause);
+                self.fleet.metrics().app(&journey.app).retried(cause);
                 journey.retry(instance, &error)
             }
             Err(_elapsed) => Attempt::Failed(
@@ -179,9 +190,10 @@ impl Forwarder {
         }
         let machine = instance.machine.clone();
         let digest = instance.image_digest.clone();
-        let struck = self.fleet.faults().strike(instance);
+        let meter = Arc::clone(&instance.meter);
+        let struck = self.fleet.faults().strike_answer(instance.target());
         let (mut parts, incoming) = answer.into_parts();
-        let mut answer = if let Some(status) = struck {
+        let mut answer = if let Some(AnswerStrike::Status(status)) = struck {
             own_answer(status, "this answer was broken on purpose by a fault", &journey.id)
         } else {
             headers::prepare_answer(&mut parts.headers, &journey.id);
@@ -189,10 +201,10 @@ impl Forwarder {
             Response::from_parts(parts, VisitingBody::boxed(incoming, visit))
         };
         let status = answer.status().as_u16();
-        self.fleet.metrics().count_answer(&journey.app, &machine, status, took);
+        meter.answered(status, took);
         headers::set(answer.headers_mut(), headers::SERVED_BY, &machine);
         headers::set(answer.headers_mut(), headers::SERVED_IMAGE, &digest);
-        Attempt::Answered(answer)
+        Attempt::Answered(broken_off(answer, struck))
     }
 }
 
@@ -271,6 +283,19 @@ fn no_machine(journey: &Journey, reason: NoMachine) -> Response<AnswerBody> {
         NoMachine::Crowded => format!("too many requests already wait for machines of `{app}`"),
     };
     own_answer(StatusCode::SERVICE_UNAVAILABLE, &text, &journey.id)
+}
+
+/// The answer, with a body that closes the connection if a fault says so.
+fn broken_off(answer: Response<AnswerBody>, strike: Option<AnswerStrike>) -> Response<AnswerBody> {
+    match strike {
+        Some(AnswerStrike::Reset { after_half: true }) => {
+            answer.map(|body| BreakingBody::after_half(body).boxed_unsync())
+        }
+        Some(AnswerStrike::Reset { after_half: false }) => {
+            answer.map(|body| BreakingBody::at_once(body).boxed_unsync())
+        }
+        Some(AnswerStrike::Status(_)) | None => answer,
+    }
 }
 
 /// An answer that no machine gave.

@@ -2,7 +2,7 @@
 //! not going away, and streams the answer back. HTTP/1.1 without upgrades.
 
 mod body;
-mod faults;
+mod connect;
 mod forward;
 mod headers;
 mod hold;
@@ -23,7 +23,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use faults::{Fault, Faults};
 pub(crate) use route::{Instance, InstanceSpec, Routes};
 
 use crate::{clock, fleet::Fleet};

@@ -16,20 +16,17 @@ use std::{
 };
 
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
 use tokio::sync::{Notify, watch};
 
-use super::body::AttemptBody;
-use crate::clock;
+use super::{body::AttemptBody, connect::MeteredConnector};
+use crate::{clock, fault::Target, metrics::MachineMeter};
 
 /// Connections to a machine are kept for so long without a request: shorter than the time after
 /// which common servers close them, so that the two seldom meet.
 const POOL_IDLE_MAX: Duration = Duration::from_secs(2);
-
-/// A machine on this computer accepts or refuses at once; only a full accept queue takes longer.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// The soft limit of a machine that names none (Fly's default).
 pub(crate) const SOFT_LIMIT_DEFAULT: usize = 20;
@@ -46,6 +43,8 @@ pub(crate) struct Instance {
     pub(crate) address: SocketAddr,
     pub(crate) soft_limit: usize,
     pub(crate) hard_limit: usize,
+    /// Counts what this machine answers, over all its starts.
+    pub(crate) meter: Arc<MachineMeter>,
     /// Taken away when the machine is asked to stop: with it go the idle connections, for which
     /// a program that finishes its connections first would otherwise wait.
     client: Mutex<Option<InstanceClient>>,
@@ -59,7 +58,7 @@ pub(crate) struct Instance {
 }
 
 /// Sends requests to one instance over connections of its own.
-pub(crate) type InstanceClient = Client<HttpConnector, AttemptBody>;
+pub(crate) type InstanceClient = Client<MeteredConnector, AttemptBody>;
 
 /// What an instance is made from.
 #[derive(Debug)]
@@ -72,18 +71,16 @@ pub(crate) struct InstanceSpec {
     pub(crate) soft_limit: Option<usize>,
     pub(crate) hard_limit: Option<usize>,
     pub(crate) drained: Arc<Notify>,
+    pub(crate) meter: Arc<MachineMeter>,
 }
 
 impl Instance {
     /// An instance that is not in rotation yet.
     pub(crate) fn new(spec: InstanceSpec) -> Arc<Self> {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_MAX));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE_MAX)
-            .build(connector);
+            .build(MeteredConnector::new(Arc::clone(&spec.meter)));
         let hard_limit = spec.hard_limit.unwrap_or(usize::MAX);
         Arc::new(Self {
             app: spec.app,
@@ -93,6 +90,7 @@ impl Instance {
             address: spec.address,
             soft_limit: spec.soft_limit.unwrap_or(SOFT_LIMIT_DEFAULT).min(hard_limit),
             hard_limit,
+            meter: spec.meter,
             client: Mutex::new(Some(client)),
             in_rotation: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -100,6 +98,11 @@ impl Instance {
             last_used_ms: AtomicU64::new(0),
             drained: spec.drained,
         })
+    }
+
+    /// What faults are limited to.
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target { app: &self.app, machine: &self.machine, image_digest: &self.image_digest }
     }
 
     pub(crate) fn is_in_rotation(&self) -> bool {
@@ -274,6 +277,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::metrics::Metrics;
 
     fn instance(machine: &str, hard_limit: Option<usize>) -> Arc<Instance> {
         let instance = Instance::new(InstanceSpec {
@@ -285,6 +289,7 @@ mod tests {
             soft_limit: None,
             hard_limit,
             drained: Arc::default(),
+            meter: Metrics::default().machine("app", machine),
         });
         instance.set_in_rotation(true);
         instance

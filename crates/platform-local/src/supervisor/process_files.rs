@@ -65,6 +65,19 @@ pub(super) fn cpu_used_us(pid: i32) -> Option<u64> {
     Some((user + system).saturating_mul(TICK_US))
 }
 
+/// The ticks (of which Linux has a hundred in a second) that the process and its ended children
+/// have computed: for the program, and for the kernel on its behalf.
+pub(crate) fn computed_ticks(pid: i32) -> Option<(u64, u64)> {
+    parse_computed_ticks(&fs::read_to_string(file_of(pid, "stat")).ok()?)
+}
+
+/// The load averages of this computer over 1, 5 and 15 minutes.
+pub(crate) fn load_averages() -> Option<[String; 3]> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    let mut averages = text.split_whitespace().map(str::to_owned);
+    Some([averages.next()?, averages.next()?, averages.next()?])
+}
+
 fn file_of(pid: i32, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/{name}"))
 }
@@ -80,6 +93,14 @@ fn parse_start_ticks(stat: &str) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
+fn parse_computed_ticks(stat: &str) -> Option<(u64, u64)> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).map(str::parse::<u64>);
+    // Fields 14 to 17 of proc(5): the process's own time, then that of its ended children.
+    let mut next = || fields.next()?.ok();
+    let (user, system, user_children, system_children) = (next()?, next()?, next()?, next()?);
+    Some((user + user_children, system + system_children))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +114,7 @@ mod tests {
         assert!(cpu_used_us(own).is_some());
         let group = rustix::process::getpgrp().as_raw_nonzero().get();
         assert!(members(group).contains(&own));
+        assert!(computed_ticks(own).is_some() && load_averages().is_some());
     }
 
     #[test]
@@ -100,5 +122,6 @@ mod tests {
         let numbers = (4..30).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
         assert_eq!(parse_start_ticks(&format!("7 (a) b (c)) S {numbers}")), Some(22));
         assert_eq!(parse_start_ticks(&format!("7 (a) Z {numbers}")), None);
+        assert_eq!(parse_computed_ticks(&format!("7 (a b) S {numbers}")), Some((30, 32)));
     }
 }

@@ -64,8 +64,14 @@ impl World {
 
     /// Ends the platform and starts it again on the same state, as an upgrade would.
     pub async fn restart_platform(&mut self) {
+        self.restart_platform_with(|_settings| {}).await;
+    }
+
+    /// The same with other settings.
+    pub async fn restart_platform_with(&mut self, change: impl FnOnce(&mut Settings)) {
         self.platform.take().expect("a platform").stop(false).await;
-        let settings = Settings::new(self.state.path(), TOKEN);
+        let mut settings = Settings::new(self.state.path(), TOKEN);
+        change(&mut settings);
         let platform = Platform::start(settings).await.expect("a platform");
         self.api = Client::new(platform.api_address(), platform.proxy_address());
         self.platform = Some(platform);
