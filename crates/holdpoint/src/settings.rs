@@ -24,6 +24,9 @@ const FLY_API_URL: &str = "https://api.machines.dev";
 /// Fly's image registry.
 const FLY_REGISTRY_URL: &str = "https://registry.fly.io";
 
+/// Where Fly serves log lines.
+const FLY_LOG_URL: &str = "https://api.fly.io";
+
 /// Where the metrics of an organisation are, in its name's place the one of a single person.
 const FLY_METRICS_URL: &str = "https://api.fly.io/prometheus/personal/federate";
 
@@ -96,13 +99,15 @@ impl Settings {
             let proxy_url = flags.proxy_url.as_deref();
             return Ok(PlatformAddress::new(api_url, api_url, metrics_url, proxy_url, token));
         }
-        Ok(PlatformAddress::new(
+        let address = PlatformAddress::new(
             api_url,
             FLY_REGISTRY_URL,
             metrics_url.unwrap_or(FLY_METRICS_URL),
             flags.proxy_url.as_deref(),
             token,
-        ))
+        );
+        // another Machines API serves its logs beside it; Fly has two hosts
+        Ok(if flags.api_url.is_some() { address } else { address.with_logs_at(FLY_LOG_URL) })
     }
 
     /// How to reach the platform that `holdpoint up` serves with this state directory.

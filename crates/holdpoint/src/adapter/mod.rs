@@ -1,5 +1,6 @@
 //! The adapters: one per thing in the world that effects and observations pass through.
 
+pub mod app_logs;
 pub mod build;
 pub mod clock;
 pub mod documents;

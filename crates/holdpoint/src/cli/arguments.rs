@@ -56,6 +56,8 @@ pub enum Verb {
     Resume(Resume),
     /// Serve a platform on this computer, on which releases can run without a network
     Up(Up),
+    /// Show what an app's machines write, and what the platform says of them
+    Logs(Logs),
     /// Say what happens, what comes next and when, and who must act
     Status(Reading),
     /// Show the plan of the release that is under way
@@ -163,6 +165,28 @@ pub struct Up {
     /// Leave when standard input ends, so that a platform does not outlive who started it
     #[arg(long)]
     pub attached: bool,
+}
+
+/// `holdpoint logs`.
+#[derive(Clone, Debug, Args)]
+pub struct Logs {
+    /// The app [default: all apps of the project]
+    pub app: Option<String>,
+    /// Go on with the lines that come
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only lines of this machine
+    #[arg(long, value_name = "ID")]
+    pub machine: Option<String>,
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+    /// Where the logs are [default: beside the Machines API, or Fly's]
+    #[arg(long, value_name = "URL", env = "FLY_API_BASE_URL")]
+    pub log_url: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the type says it")]
+    pub platform: Platform,
 }
 
 /// `holdpoint approve`.

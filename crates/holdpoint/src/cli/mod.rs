@@ -6,8 +6,10 @@ mod act;
 pub mod arguments;
 mod check;
 mod drive;
+mod fly_environment;
 mod incident;
 mod journal;
+mod logs;
 mod plan;
 mod rehearse;
 mod release;
@@ -36,9 +38,12 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
     if let Verb::Up(up) = verb {
         return up::up(&shared, &up).await;
     }
+    if let Verb::Logs(logs) = verb {
+        return logs::logs(&shared, &logs).await;
+    }
     let settings = Settings::resolve(&shared)?;
     match verb {
-        Verb::Rehearse(_) | Verb::Up(_) => Ok(ExitCode::Done),
+        Verb::Rehearse(_) | Verb::Up(_) | Verb::Logs(_) => Ok(ExitCode::Done),
         Verb::Release(release) => Box::pin(release::release(&settings, &release)).await,
         Verb::Resume(resume) => Box::pin(resume::resume(&settings, &resume)).await,
         Verb::Status(reading) => status::status(&settings, reading).await,

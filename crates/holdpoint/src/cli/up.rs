@@ -12,6 +12,7 @@ use rand::RngExt;
 use crate::adapter::build::BuildPlace;
 use crate::adapter::platform::{Platform, PlatformAddress};
 use crate::cli::arguments::{Shared, Up};
+use crate::cli::fly_environment;
 use crate::daemon::StopSignals;
 use crate::exit_code::ExitCode;
 use crate::images;
@@ -67,14 +68,17 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
         Problem::because(ExitCode::Unexpected, sentence, &error)
             .hint("check that the state directory may be written")
     })?;
+    let environment_file = fly_environment::write(&state_dir, &address)?;
     message::print(&format!(
         "platform  {}\nproxy     {} serves each app as `<app>.localhost`\ntoken     in {}\n\
          limits    {}\n\
+         fly       `. {}` points Fly's own client here\n\
          use it with `holdpoint release VERSION --state-dir {}`; Ctrl-C stops it\n",
         address.api,
         address.proxy,
         token_file.display(),
         local.limits(),
+        environment_file.display(),
         state_dir.display()
     ));
     tokio::select! {

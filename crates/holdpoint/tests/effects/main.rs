@@ -1,6 +1,7 @@
 //! Effects, carried out on a real platform: each is done once, however often it is asked for, and
 //! each way in which it can fail is told apart.
 
+mod logs;
 mod relay;
 mod world;
 

@@ -12,6 +12,8 @@ pub struct PlatformAddress {
     pub registry_base_url: String,
     /// Where the metrics are, in full.
     pub metrics_url: String,
+    /// The base of the route that serves log lines, without a path.
+    pub log_base_url: String,
     /// The proxy for all apps, where apps have no public address of their own.
     pub proxy_url: Option<String>,
     token: String,
@@ -30,6 +32,7 @@ impl PlatformAddress {
             api_base_url: api_base_url.to_owned(),
             registry_base_url: registry_base_url.to_owned(),
             metrics_url: metrics_url.to_owned(),
+            log_base_url: api_base_url.trim_end_matches('/').to_owned(),
             proxy_url: proxy_url.map(str::to_owned),
             token: token.to_owned(),
         }
@@ -39,6 +42,12 @@ impl PlatformAddress {
     pub fn local(api_base_url: &str, proxy_url: &str, token: &str) -> Self {
         let base = api_base_url.trim_end_matches('/');
         Self::new(base, base, &format!("{base}/metrics"), Some(proxy_url), token)
+    }
+
+    /// The same platform with its log lines at this base.
+    #[must_use]
+    pub fn with_logs_at(self, log_base_url: &str) -> Self {
+        Self { log_base_url: log_base_url.to_owned(), ..self }
     }
 
     /// The token.
