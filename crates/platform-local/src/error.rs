@@ -80,8 +80,14 @@ impl Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "an accepted change could not be stored");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+        tracing::error!(%error, "a change could not be stored and is refused");
+        let is_full = error.is_full();
+        let status = if is_full {
+            StatusCode::INSUFFICIENT_STORAGE
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR
+        };
+        Self::new(status, error.to_string())
     }
 }
 

@@ -52,14 +52,14 @@ async fn events_tell_newest_first_what_happened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_ends_at_once_is_tried_again_and_then_left_stopped() {
+async fn a_program_that_ends_at_once_is_tried_again_and_then_has_failed() {
     let world = World::new().await;
     world.api.create_app("shop").await;
     let mut config = world.config(&[("EXIT_CODE", "3")]);
     config.restart = serde_json::from_value(json!({"policy": "on-failure", "max_retries": 2}))
         .expect("a policy");
     let made = world.api.create("shop", config).await;
-    world.api.wait("shop", &made.id, "stopped").await;
+    world.api.wait("shop", &made.id, "failed").await;
     let machine = world.api.machine("shop", &made.id).await;
     let exits: Vec<_> = machine.events.iter().filter_map(|event| event.exit_event()).collect();
     assert_eq!(exits.len(), 3, "one start and two more tries");

@@ -28,9 +28,11 @@ const INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 const GRACE_DEFAULT: Duration = Duration::from_secs(1);
 
-/// Between start and first pass a check is made so often, whatever its interval: a deployment
-/// waits for that pass, and so do the requests that are held for the machine.
-const EAGER_INTERVAL: Duration = Duration::from_millis(200);
+/// Between start and first pass a check is made this soon, and then ever more slowly up to the
+/// longest wait, whatever its interval: a deployment waits for that pass, and so do the requests
+/// that are held for the machine.
+const EAGER_MIN: Duration = Duration::from_millis(5);
+const EAGER_MAX: Duration = Duration::from_millis(200);
 
 /// More checks than this on one machine are not made.
 const CHECKS_MAX: usize = 20;
@@ -115,13 +117,15 @@ impl Checks {
             .map(|watched| &watched.status)
     }
 
-    fn set(&mut self, name: &str, health: CheckHealth, output: String) {
+    /// Notes an answer; says whether it differs from the one before.
+    fn set(&mut self, name: &str, health: CheckHealth, output: String) -> bool {
         let found = self.watched.iter_mut().find(|watched| watched.status.name == name);
-        if let Some(watched) = found {
-            watched.status.status = health;
-            watched.status.output = output;
-            watched.status.updated_at = Some(clock::now());
-        }
+        let Some(Watched { status, .. }) = found else { return false };
+        let is_other = status.status != health || status.output != output;
+        status.status = health;
+        status.output = output;
+        status.updated_at = Some(clock::now());
+        is_other
     }
 }
 
@@ -141,8 +145,10 @@ impl Machine {
     async fn note_check(&self, start: &str, name: &str, health: CheckHealth, output: String) {
         let mut inner = self.inner.lock().await;
         if inner.record.run.as_ref().is_some_and(|run| run.start == start) {
-            inner.checks.set(name, health, output);
-            self.publish(&inner);
+            // Whoever waits for a change is not woken when there is none.
+            if inner.checks.set(name, health, output) {
+                self.publish(&inner);
+            }
         }
     }
 }
@@ -201,6 +207,7 @@ async fn ask_repeatedly(machine: Weak<Machine>, plan: Plan, start: String, port:
     let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
     let grace_ends = clock::instant() + plan.grace;
     let mut passed_before = false;
+    let mut eager = EAGER_MIN;
     loop {
         let broken = machine.upgrade().and_then(|machine| machine.fail_on_purpose(&plan.name));
         let answer = match broken {
@@ -215,8 +222,9 @@ async fn ask_repeatedly(machine: Weak<Machine>, plan: Plan, start: String, port:
             return;
         }
         drop(machine);
-        let eager = plan.interval.min(EAGER_INTERVAL);
-        clock::pause(if passed_before { plan.interval } else { eager }).await;
+        clock::pause(if passed_before { plan.interval } else { plan.interval.min(eager) }).await;
+        // A quarter more each time: a program that takes long to start is asked a few dozen times.
+        eager = (eager + eager / 4).min(EAGER_MAX);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
 
 /// More than one computer runs well.
 const APPS_MAX: usize = 200;
-const MACHINES_PER_APP_MAX: usize = 50;
+const MACHINES_PER_APP_MAX: usize = 1000;
 const SECRETS_MAX: usize = 500;
 
 impl Fleet {

@@ -260,7 +260,8 @@ impl Machine {
                 self.context.metrics.machine(&self.app, &self.id).restarted();
             } else {
                 record.goal = Goal::Stop;
-                record.state = MachineState::Stopped;
+                let gave_up = transition::gives_up(&record, exit);
+                record.state = if gave_up { MachineState::Failed } else { MachineState::Stopped };
             }
         }
         if record.config.auto_destroy == Some(true) && record.goal == Goal::Stop {

@@ -219,7 +219,7 @@ impl Fleet {
     pub(crate) fn every_machine_of(&self, app: &str) -> Vec<Arc<Machine>> {
         let mut machines = self.all_machines();
         machines.retain(|machine| machine.app == app);
-        machines.sort_by_key(|machine| machine.snapshot().record.created_at);
+        machines.sort_by_cached_key(|machine| machine.snapshot().record.created_at);
         machines
     }
 

@@ -118,6 +118,13 @@ pub(super) fn restart_after(record: &MachineRecord, exit: Exit) -> Option<Durati
     again.then(|| BACK_OFF_MIN.saturating_mul(1 << doublings).min(BACK_OFF_MAX))
 }
 
+/// Whether a program that is not started again is left because it failed too often, and not
+/// because that is its policy.
+pub(super) fn gives_up(record: &MachineRecord, exit: Exit) -> bool {
+    let policy = record.config.restart.as_ref().and_then(|restart| restart.policy.as_ref());
+    policy != Some(&RestartPolicy::No) && exit.code != Some(0)
+}
+
 /// Whether a program that ran for so many seconds begins a new count of restarts.
 pub(super) fn ran_well(ran_secs: i64) -> bool {
     ran_secs >= RAN_WELL_SECS
@@ -171,6 +178,14 @@ mod tests {
         assert!(!again(r#"{"policy":"on-failure"}"#, 10, CRASH));
         assert!(!again(r#"{"policy":"on-failure","max_retries":2}"#, 2, CRASH));
         assert!(again("null", 0, Exit::UNKNOWN), "an unknown end may have been a failure");
+    }
+
+    #[test]
+    fn a_machine_has_failed_when_its_retries_are_used_up_and_not_when_it_may_not_retry() {
+        let done = Exit { code: Some(0), ..Exit::UNKNOWN };
+        assert!(gives_up(&with_policy(r#"{"policy":"on-failure"}"#, 10), CRASH));
+        assert!(!gives_up(&with_policy(r#"{"policy":"on-failure"}"#, 10), done));
+        assert!(!gives_up(&with_policy(r#"{"policy":"no"}"#, 0), CRASH));
     }
 
     #[test]

@@ -45,6 +45,22 @@ pub enum StoreError {
     Newer { found: i64, known: i64 },
 }
 
+/// SQLite's code for a disk, or a store, that is full.
+const CODE_FULL: &str = "13";
+
+impl StoreError {
+    /// Whether there was no room. What was stored before is still there.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Database { source, .. } => source
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code)
+                .is_some_and(|code| code == CODE_FULL),
+            Self::Document { .. } | Self::Newer { .. } => false,
+        }
+    }
+}
+
 /// The store, opened.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
@@ -375,6 +391,24 @@ mod tests {
         assert_eq!(store.events::<String>("m1").await.expect("read"), ["newer", "older"]);
         let versions = store.versions::<String>("m1").await.expect("read");
         assert_eq!(versions, [("v1".to_owned(), "config".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_a_write_with_its_cause_and_loses_nothing() {
+        let directory = tempfile::tempdir().expect("directory");
+        let store = Store::open(&directory.path().join("store.sqlite")).await.expect("opened");
+        store.save_app("kept", &"first").await.expect("saved");
+        // To the database this is a disk without room.
+        let limit = "PRAGMA max_page_count = 40";
+        sqlx::query(limit).execute(&store.pool).await.expect("limited");
+        let large = "x".repeat(1 << 20);
+        let error = store.save_app("large", &large).await.expect_err("there is no room");
+        assert!(error.is_full(), "{error}");
+        let refusal = crate::error::Refusal::from(error);
+        assert_eq!(refusal.status.as_u16(), 507);
+        assert!(refusal.message.contains("full"), "{}", refusal.message);
+        assert_eq!(store.apps::<String>().await.expect("read"), ["first"]);
+        store.save_app("small", &"second").await.expect("what fits is stored");
     }
 
     #[tokio::test]
