@@ -19,6 +19,9 @@ use crate::render::excerpt::excerpt;
 /// The most findings that are drawn with their excerpts; the rest is counted.
 const DRAWN_MAX: usize = 20;
 
+/// The names of app configs in a folder begin and end so.
+const APP_CONFIG_NAMES: (&str, &str) = ("fly", ".toml");
+
 /// One thing that is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -37,6 +40,21 @@ pub struct Finding {
     pub message: String,
     /// The edit that mends it.
     pub hint: Option<String>,
+    /// Whether `--fix` can make that edit.
+    pub fixable: bool,
+}
+
+/// An app config with what is wrong in it mended as far as only one thing can be meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Correction {
+    /// The file.
+    pub file: PathBuf,
+    /// How many edits were made.
+    pub edits: usize,
+    /// What changes, line by line.
+    pub diff: String,
+    /// The whole corrected text.
+    pub text: String,
 }
 
 /// What was found in the project's files.
@@ -48,6 +66,8 @@ pub struct Checked {
     pub files: usize,
     /// Everything that is wrong, file by file.
     pub findings: Vec<Finding>,
+    /// What `--fix` would write.
+    pub corrections: Vec<Correction>,
     texts: BTreeMap<PathBuf, String>,
 }
 
@@ -67,7 +87,7 @@ pub fn load(path: &Path) -> Result<Project, Problem> {
 ///
 /// # Errors
 /// When the project's own file can't be read.
-pub fn check(path: &Path) -> Result<Checked, Problem> {
+pub fn check(path: &Path, unknown_keys: fly_toml::Severity) -> Result<Checked, Problem> {
     let mut checked = check_project(path)?;
     let Some(project) = checked.project.clone() else {
         return Ok(checked);
@@ -76,10 +96,63 @@ pub fn check(path: &Path) -> Result<Checked, Problem> {
     for service in &project.services {
         for environment in [Environment::Staging, Environment::Production] {
             let config = folder.join(&service.placement(environment).config);
-            checked.check_config(config, &service.name, environment);
+            let whose = format!("the {environment} config of `{}`", service.name);
+            let hint =
+                format!("write it, or name another file in `[services.{environment}] config`");
+            checked.check_config(config, &whose, hint, unknown_keys);
         }
     }
     Ok(checked)
+}
+
+/// Reads app configs that no project names: one file, or those of a folder.
+///
+/// # Errors
+/// When there are none.
+pub fn check_app_configs(
+    path: &Path,
+    unknown_keys: fly_toml::Severity,
+) -> Result<Checked, Problem> {
+    let files = if path.is_dir() { app_configs(path)? } else { vec![path.to_path_buf()] };
+    if files.is_empty() {
+        let sentence = format!("no `fly.toml` is in `{}`", path.display());
+        return Err(Problem::new(ExitCode::Usage, sentence)
+            .hint("name the file, or a folder with a `holdpoint.toml` or files `fly*.toml`"));
+    }
+    let mut checked = Checked {
+        project: None,
+        files: 0,
+        findings: Vec::new(),
+        corrections: Vec::new(),
+        texts: BTreeMap::new(),
+    };
+    for file in files {
+        checked.check_config(file, "the app config", "name a `fly.toml`".to_owned(), unknown_keys);
+    }
+    Ok(checked)
+}
+
+/// The files `fly*.toml` of a folder, by name.
+///
+/// # Errors
+/// When the folder can't be read.
+pub fn app_configs(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let unreadable = |error| {
+        let sentence = format!("cannot read the folder `{}`", folder.display());
+        Problem::because(ExitCode::Usage, sentence, &error)
+    };
+    let (start, end) = APP_CONFIG_NAMES;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let name = entry.file_name();
+        let is_named = name.to_str().is_some_and(|it| it.starts_with(start) && it.ends_with(end));
+        if is_named && entry.path().is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 fn check_project(path: &Path) -> Result<Checked, Problem> {
@@ -96,11 +169,13 @@ fn check_project(path: &Path) -> Result<Checked, Problem> {
         span: diagnostic.span,
         message: diagnostic.message,
         hint: diagnostic.hint,
+        fixable: false,
     });
     Ok(Checked {
         project,
         files: 1,
         findings: findings.collect(),
+        corrections: Vec::new(),
         texts: BTreeMap::from([(path.to_path_buf(), text)]),
     })
 }
@@ -138,38 +213,94 @@ impl Checked {
         Problem::new(ExitCode::Usage, sentence).excerpts(self.excerpts())
     }
 
-    fn check_config(&mut self, path: PathBuf, service: &str, environment: Environment) {
+    /// Puts the corrected texts into the files, and what is left into the place of the findings.
+    ///
+    /// # Errors
+    /// When a file can't be written; those before it are.
+    pub fn fix(&mut self, unknown_keys: fly_toml::Severity) -> Result<(), Problem> {
+        for correction in &self.corrections {
+            let Correction { file, text, .. } = correction;
+            write(file, text).map_err(|error| {
+                let sentence = format!("cannot write the corrected `{}`", file.display());
+                Problem::because(ExitCode::Unexpected, sentence, &error)
+                    .hint("check that the file and its folder may be written")
+            })?;
+            self.findings.retain(|finding| finding.file != *file);
+            let left = fly_toml::check(text, unknown_keys).diagnostics;
+            self.findings.extend(left.into_iter().map(|it| finding(file, it)));
+            self.texts.insert(file.clone(), text.clone());
+        }
+        Ok(())
+    }
+
+    fn check_config(
+        &mut self,
+        path: PathBuf,
+        whose: &str,
+        hint: String,
+        unknown_keys: fly_toml::Severity,
+    ) {
         self.files += 1;
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) => {
                 self.findings.push(Finding {
-                    message: format!(
-                        "cannot read the {environment} config of `{service}`: {error}"
-                    ),
-                    hint: Some(format!(
-                        "write it, or name another file in `[services.{environment}] config`"
-                    )),
+                    message: format!("cannot read {whose}: {error}"),
+                    hint: Some(hint),
                     file: path,
                     severity: Severity::Error,
                     line: 1,
                     column: 1,
                     span: 0..0,
+                    fixable: false,
                 });
                 return;
             }
         };
-        if let Err(diagnostics) = fly_toml::parse(&text) {
-            self.findings.extend(diagnostics.into_iter().map(|diagnostic| Finding {
-                file: path.clone(),
-                severity: Severity::Error,
-                line: diagnostic.line,
-                column: diagnostic.column,
-                span: diagnostic.span,
-                message: diagnostic.message,
-                hint: Some(diagnostic.hint),
-            }));
+        let diagnostics = fly_toml::check(&text, unknown_keys).diagnostics;
+        if diagnostics.iter().any(fly_toml::Diagnostic::is_fixable) {
+            let fixed = fly_toml::fix(&text, unknown_keys);
+            let diff = differences(&path, &text, &fixed.text);
+            let (file, edits, text) = (path.clone(), fixed.edits, fixed.text);
+            // One file may serve several services.
+            let is_known = self.corrections.iter().any(|known| known.file == file);
+            if edits > 0 && !is_known {
+                self.corrections.push(Correction { file, edits, diff, text });
+            }
         }
+        self.findings.extend(diagnostics.into_iter().map(|it| finding(&path, it)));
         self.texts.insert(path, text);
     }
+}
+
+fn finding(file: &Path, diagnostic: fly_toml::Diagnostic) -> Finding {
+    Finding {
+        file: file.to_path_buf(),
+        severity: match diagnostic.severity {
+            fly_toml::Severity::Error => Severity::Error,
+            fly_toml::Severity::Warning => Severity::Warning,
+        },
+        line: diagnostic.line,
+        column: diagnostic.column,
+        fixable: diagnostic.is_fixable(),
+        span: diagnostic.span,
+        message: diagnostic.message,
+        hint: Some(diagnostic.hint),
+    }
+}
+
+/// The lines that differ, with the three around them, as `diff -u` writes them.
+fn differences(path: &Path, before: &str, after: &str) -> String {
+    let name = path.display().to_string();
+    let difference = similar::TextDiff::from_lines(before, after);
+    difference.unified_diff().header(&name, &format!("{name} (corrected)")).to_string()
+}
+
+/// Whole or not at all, with the permissions that the file has.
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
+    // A link stays one: what it leads to is changed.
+    let file = file.canonicalize()?;
+    let permissions = fs::metadata(&file)?.permissions();
+    crate::adapter::files::replace(&file, text.as_bytes())?;
+    fs::set_permissions(&file, permissions)
 }

@@ -1,7 +1,7 @@
 //! What a `fly.toml` may say: accepted where Fly's client accepts it, refused
 //! with the place and the mend where Fly's client refuses it.
 
-use machines_api::fly_toml::{Diagnostic, parse};
+use machines_api::fly_toml::{Diagnostic, Severity, check, fix, parse};
 use machines_api::types::{Autostop, CheckType, ConcurrencyType, MachineConfig, WireDuration};
 use proptest::prelude::*;
 
@@ -228,12 +228,12 @@ fn every_form_that_fly_refuses_is_refused_with_a_mend() {
         ("[[services]]\n[services.machine_checks]\nimage = \"a\"", "`[[services.machine_checks]]`"),
         ("[[services]]\nconcurrency = 20", "`concurrency = {"),
         ("[[http_service.checks]]\nheaders = [{name = \"a\"}]", "`[http_service.checks.headers]`"),
-        ("[[http_service.checks]]\nheaders = {a = 1}", "`a = \"…\"`"),
+        ("[[http_service.checks]]\nheaders = {a = 1}", "`a = \"1\"`"),
         ("[[http_service.checks]]\ninterval = \"soon\"", "`interval = \"15s\"`"),
         ("[vm]\nmemory_mb = \"512\"", "`memory_mb = 512`"),
         ("[vm]\nmemory = \"0\"", "`memory = \"512mb\"`"),
         ("[vm]\nsize = \"big\"", "`size = \"shared-cpu-1x\"`"),
-        ("[vm]\nkernel_args = \"a b\"", "`kernel_args = [\"…\"]`"),
+        ("[vm]\nkernel_args = \"a b\"", "`kernel_args = [\"a\", \"b\"]`"),
         ("[deploy]\nmax_unavailable = \"25%\"", "`max_unavailable = 0.25`"),
         ("[deploy]\nstrategy = \"slow\"", "`strategy = \"rolling\"`"),
         (
@@ -253,14 +253,86 @@ fn every_form_that_fly_refuses_is_refused_with_a_mend() {
         ("[http_service]\nprocesses = [\"web\"]", "name one of `app`"),
         ("[processes]\napp = \"sh -c 'a\"", "close the quote"),
         ("kill_timeout = \"10m\"", "`kill_timeout = \"300s\"`"),
-        ("app = 1", "`app = \"…\"`"),
+        ("app = 1", "`app = \"1\"`"),
         ("app = ", "mend the syntax"),
-        ("[env]\nA = [1]", "`A = \"…\"`"),
+        ("[[checks]]\ntype = \"tcp\"\nport = 1", "`[checks.NAME]`"),
+        ("[vm]\nkernel_args = [1]", "`kernel_args = [\"…\"]`"),
+        ("[Services]\ninternal_port = 1", "`[[services]]`"),
+        ("[[services]]\n[[services.ports]]\nstart_port = \"1\"", "`start_port = 1`"),
+        ("[checks.a]\ntype = \"tcp\"\nport = \"1\"", "`port = 1`"),
+        ("[deploy]\nrelease_command = \"sh 'a\"", "close the quote"),
+        ("[[mounts]]\ndestination = \"/d\"\nsnapshot_retention = 61", "`snapshot_retention = 1`"),
+        ("[[files]]\nguest_path = \"/a\"", "write one of"),
+        ("[[restart]]\nretries = 1", "`policy = \"on-failure\"`"),
     ];
     for (text, mend) in table {
         let told = refused(text);
         assert!(told.contains(mend), "{text}\n\n{told}\n\nlacks: {mend}");
     }
+}
+
+#[test]
+fn what_fly_takes_but_not_as_it_seems_is_told_as_a_warning() {
+    for (text, told) in [
+        ("[http_service]\nintrenal_port = 1", "did you mean `internal_port`?"),
+        ("[htp_service]\ninternal_port = 1", "did you mean `http_service`?"),
+        ("release_command = \"a\"", "`release_command` belongs to `[deploy]`"),
+        ("[[http_service.checks]]\ninterval = 15000", "reads it as nanoseconds"),
+        ("[deploy]\nwait_timeout = 300", "reads it as nanoseconds"),
+        ("[http_service]\n[[services.http_checks]]\npath = \"/\"", "`[[http_service.checks]]`"),
+        ("[http_service]\n[[services.tcp_checks]]\ninterval = 15000", "`[checks.tcp]`"),
+        ("[[services]]\ninternal_port = 8080", "add `[[services.ports]]`"),
+        (
+            "[[services]]\n[[services.ports]]\nport = 1\n[[services.tcp_checks]]\ninterval = \"2m\"",
+            "`interval = \"1m0s\"`",
+        ),
+        ("[build]\nimage = \"a\"\ndockerfile = \"b\"", "leave only one of them"),
+        ("[Mounts]\ndestination = \"/d\"", "`mounts` in lower case"),
+        ("[env]\nA = [1]", "makes `[1]` of it"),
+        ("[[files]]\nguest_path = \"/a\"\nlocal_path = \"a\"", "`local_path` is not sent"),
+    ] {
+        let checked = check(text, Severity::Warning);
+        assert!(checked.config.is_some(), "{text} is accepted");
+        let lines: Vec<String> = checked.diagnostics.iter().map(Diagnostic::to_string).collect();
+        assert!(lines.join("\n").contains(told), "{text}\n\n{lines:?}\n\nlacks: {told}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_an_error_only_for_who_asks() {
+    let text = "app = \"shop\"\n[http_service]\nintrenal_port = 1";
+    assert!(check(text, Severity::Warning).config.is_some());
+    let strict = check(text, Severity::Error);
+    assert!(strict.config.is_none());
+    assert_eq!(
+        strict.diagnostics[0].to_string(),
+        "3:1: `http_service.intrenal_port` is no setting that Fly knows, and its client ignores it\nhint: did you mean `internal_port`?"
+    );
+}
+
+#[test]
+fn many_warnings_hide_no_error() {
+    let unknown: Vec<String> = (0..200).map(|number| format!("odd_{number} = 1")).collect();
+    assert!(parse(&format!("{}\napp = 1\n", unknown.join("\n"))).is_err());
+}
+
+#[test]
+fn files_statics_and_metrics_go_to_the_machine() {
+    let config = accepted(
+        "[[files]]\nguest_path = \"/a\"\nraw_value = \"hi\"\n\
+         [[files]]\nguest_path = \"/b\"\nsecret_name = \"B\"\n\
+         [[statics]]\nguest_path = \"/s\"\nurl_prefix = \"/s\"\n\
+         [experimental]\nmetrics_port = 9091\nmetrics_path = \"/m\"\n",
+    );
+    let expected = serde_json::json!({
+        "files": [
+            {"guest_path": "/a", "raw_value": "aGk="},
+            {"guest_path": "/b", "secret_name": "B"},
+        ],
+        "metrics": {"path": "/m", "port": 9091},
+        "statics": [{"guest_path": "/s", "url_prefix": "/s"}],
+    });
+    assert_eq!(serde_json::to_value(config.rest).unwrap(), expected);
 }
 
 #[test]
@@ -378,6 +450,13 @@ proptest! {
     #[test]
     fn no_text_breaks_the_parser(pieces in prop::collection::vec(piece(), 0..12)) {
         let text = pieces.concat();
+        let fixed = fix(&text, Severity::Warning);
+        prop_assert!(fixed.edits > 0 || fixed.text == text);
+        let again = fix(&fixed.text, Severity::Warning);
+        prop_assert_eq!(&again.text, &fixed.text);
+        if fixed.edits > 0 {
+            prop_assert!(toml::from_str::<toml::Table>(&fixed.text).is_ok());
+        }
         match parse(&text) {
             Ok(config) => {
                 let config = config.machine_config("image");

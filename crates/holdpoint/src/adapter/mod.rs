@@ -4,7 +4,7 @@ pub mod app_logs;
 pub mod build;
 pub mod clock;
 pub mod documents;
-mod files;
+pub(crate) mod files;
 mod http_client;
 pub mod journal_sql;
 pub mod lock;

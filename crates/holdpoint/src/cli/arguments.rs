@@ -79,7 +79,24 @@ pub enum Verb {
     #[command(subcommand)]
     Journal(Journal),
     /// Check the project's file and the app configs that it names
-    Check(Reading),
+    Check(Check),
+}
+
+/// `holdpoint check`.
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// A `fly.toml`, a `holdpoint.toml`, or a folder [default: the project, or the `fly*.toml` here]
+    #[arg(value_name = "PATH")]
+    pub path: Option<PathBuf>,
+    /// Write the mends that can only be meant in one way; comments and order stay
+    #[arg(long)]
+    pub fix: bool,
+    /// Count settings that Fly does not know as errors
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the type says it")]
+    pub reading: Reading,
 }
 
 /// Flags of the verbs that only read.

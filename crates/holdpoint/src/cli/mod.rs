@@ -41,9 +41,12 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
     if let Verb::Logs(logs) = verb {
         return logs::logs(&shared, &logs).await;
     }
+    if let Verb::Check(flags) = verb {
+        return check::check(&shared, &flags);
+    }
     let settings = Settings::resolve(&shared)?;
     match verb {
-        Verb::Rehearse(_) | Verb::Up(_) | Verb::Logs(_) => Ok(ExitCode::Done),
+        Verb::Rehearse(_) | Verb::Up(_) | Verb::Logs(_) | Verb::Check(_) => Ok(ExitCode::Done),
         Verb::Release(release) => Box::pin(release::release(&settings, &release)).await,
         Verb::Resume(resume) => Box::pin(resume::resume(&settings, &resume)).await,
         Verb::Status(reading) => status::status(&settings, reading).await,
@@ -62,6 +65,5 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             incident::close(&settings, incident, resolution).await
         }
         Verb::Journal(Journal::Verify(reading)) => journal::verify(&settings, reading).await,
-        Verb::Check(reading) => check::check(&settings, reading),
     }
 }

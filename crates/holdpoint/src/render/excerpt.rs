@@ -92,6 +92,7 @@ mod tests {
             span: 21..30,
             message: "`30 mins` is not a duration".to_owned(),
             hint: Some("write for example `30m`".to_owned()),
+            fixable: false,
         };
         insta::assert_snapshot!(draw(&finding, source, GraphicalTheme::unicode_nocolor()));
     }

@@ -1,6 +1,8 @@
 //! Every text that a person meets on the command line before a release is under way: help, and
 //! what is said when something is wrong.
 
+mod check;
+
 use std::fs;
 use std::path::Path;
 

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::PerGroup;
-use super::diagnostic::Problems;
-use super::field::{BareNumber, Field, Form, Section};
-use crate::types::{Check, CheckHeader, CheckType};
+use super::diagnostic::{Problem, Problems};
+use super::field::{BareNumber, Field};
+use super::literal;
+use super::section::{Form, Section};
+use crate::types::{Check, CheckHeader, CheckType, WireDuration};
 
 /// Fly's client moves the times of a service's check into these bounds.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -34,8 +36,28 @@ pub(super) fn service_check(
     problems: &mut Problems,
 ) -> Check {
     let mut check = common(section, bare, problems);
-    for time in [&mut check.interval, &mut check.timeout].into_iter().flatten() {
-        time.0 = time.0.clamp(SHORTEST, LONGEST);
+    for (key, time) in [
+        ("interval", &mut check.interval),
+        ("timeout", &mut check.timeout),
+        ("grace_period", &mut check.grace_period),
+    ] {
+        let Some(time) = time else { continue };
+        // No grace at all is fine.
+        let is_zero_fine = key == "grace_period" && time.0.is_zero();
+        let moved = time.0.clamp(SHORTEST, LONGEST);
+        if is_zero_fine || moved == time.0 {
+            continue;
+        }
+        let moved = WireDuration(moved);
+        if let Some(field) = section.get(key).filter(|field| field.text().is_some()) {
+            let message = format!(
+                "`{}` is {time}, and Fly moves the times of a service's check into 1 s to 1 m",
+                field.path
+            );
+            let hint = format!("write what it will be: `{key} = \"{moved}\"`");
+            problems.push(Problem::warning(&field.span, message, hint));
+        }
+        *time = moved;
     }
     if check_type == CheckType::Http {
         http_part(section, &mut check, headers, problems);
@@ -86,16 +108,8 @@ pub(super) fn machine_checks(
 fn machine_check(section: &Section<'_>, http_port: Option<u16>, problems: &mut Problems) -> Check {
     let mut check = common(section, BareNumber::Milliseconds, problems);
     let path = &section.path;
-    check.check_type = match section.string("type", problems).as_deref() {
-        Some("http") => Some(CheckType::Http),
-        Some("tcp") => Some(CheckType::Tcp),
-        Some(_) | None => {
-            let hint = "write `type = \"http\"` or `type = \"tcp\"`";
-            problems.add(&section.span, format!("`{path}` needs a type"), hint);
-            None
-        }
-    };
-    let port = section.get("port").and_then(|field| field.integer_or_text(1..=65_535, problems));
+    check.check_type = check_type(section, problems);
+    let port = section.integer("port", 1..=65_535, problems);
     check.port = port.or(http_port);
     if check.port.is_none() && section.get("port").is_none() {
         let message =
@@ -114,9 +128,27 @@ fn machine_check(section: &Section<'_>, http_port: Option<u16>, problems: &mut P
         let message = format!("`{path}.timeout` is above 60 s");
         problems.add(&section.span, message, "write `timeout = \"10s\"`");
     }
-    check.kind = section.string("kind", problems);
     http_part(section, &mut check, HeaderForm::MapOrList, problems);
+    check.method = check.method.map(|method| method.to_ascii_uppercase());
     check
+}
+
+fn check_type(section: &Section<'_>, problems: &mut Problems) -> Option<CheckType> {
+    let hint = "write `type = \"http\"` or `type = \"tcp\"`";
+    let Some(field) = section.get("type") else {
+        problems.add(&section.span, format!("`{}` needs a type", section.path), hint);
+        return None;
+    };
+    match field.text() {
+        Some("http") => return Some(CheckType::Http),
+        Some("tcp") => return Some(CheckType::Tcp),
+        Some(_) | None => {}
+    }
+    let meant = field.text().map(str::to_ascii_lowercase);
+    let meant = meant.filter(|word| matches!(word.as_str(), "http" | "tcp"));
+    let repair = meant.map(|word| field.becomes(literal::quoted(&word)));
+    problems.push(field.mistake("`\"http\"` or `\"tcp\"`", hint).mended_by(repair));
+    None
 }
 
 fn common(section: &Section<'_>, bare: BareNumber, problems: &mut Problems) -> Check {
@@ -141,23 +173,30 @@ fn http_part(section: &Section<'_>, check: &mut Check, form: HeaderForm, problem
 
 fn headers(field: &Field<'_>, form: HeaderForm, problems: &mut Problems) -> Vec<CheckHeader> {
     let single = |name: String, value: String| CheckHeader { name, values: vec![value] };
-    if form == HeaderForm::MapOrList && field.is_list() {
-        let entries = field.sections(Form::List, problems);
-        return entries
+    let is_lenient = form == HeaderForm::MapOrList && field.is_mended;
+    if field.is_list() {
+        let mut told = Problems::default();
+        let entries = field.sections(Form::List, &mut told);
+        let pairs: Vec<(String, String)> = entries
             .iter()
             .filter_map(|entry| {
-                let name = entry.string("name", problems)?;
-                Some(single(name, entry.get("value")?.as_text()?))
+                let value = entry.get("value").and_then(|value| value.as_text());
+                Some((entry.get("name")?.as_text()?, value.unwrap_or_default()))
             })
             .collect();
+        if is_lenient && pairs.len() == entries.len() {
+            return pairs.into_iter().map(|(name, value)| single(name, value)).collect();
+        }
+        let hint = format!("write a section `[{}]` of lines `NAME = \"value\"`", field.path);
+        let map = literal::table(&pairs).filter(|_| pairs.len() == entries.len());
+        let repair = map.map(|map| field.becomes(map));
+        problems.push(field.mistake("a table of names and values", &hint).mended_by(repair));
+        return Vec::new();
     }
     let Some(section) = field.section(problems) else { return Vec::new() };
     let mut read = Vec::new();
     for (name, value) in section.fields() {
-        let text = match form {
-            HeaderForm::Map => value.string(problems),
-            HeaderForm::MapOrList => value.as_text(),
-        };
+        let text = if is_lenient { value.as_text() } else { value.string(problems) };
         read.extend(text.map(|text| single(name, text)));
     }
     read

@@ -1,37 +1,35 @@
-//! Values of a TOML document, read with their path and span, so that every
-//! wrong one is told where it stands. Keys are found whatever their case, as in
-//! Fly's client.
+//! A value of a TOML document with its place, read as what the schema wants. Every wrong one is
+//! told where it stands, and where only one thing can be meant, with the edit that mends it.
 
 use std::ops::{Range, RangeInclusive};
-use std::time::Duration;
 
 use serde_json::Value;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeValue};
 
-use super::diagnostic::Problems;
+use super::diagnostic::{Problem, Problems};
+use super::literal;
+use super::repair::{Edit, Place, Repair, Step};
+use super::section::{Form, Section};
 use crate::types::WireDuration;
 
-#[derive(Clone, Debug)]
-pub(super) struct Section<'d> {
-    pub(super) path: String,
-    pub(super) span: Range<usize>,
-    table: &'d DeTable<'d>,
-}
+/// A text is shown whole in a message up to this length.
+const SHOWN_CHARACTERS: usize = 40;
+
+/// Below this a number without a unit was surely not meant as nanoseconds.
+const SHORTEST_MEANT_NANOSECONDS: i64 = 1_000_000_000;
+
+/// From this on, such a number was meant as milliseconds, as Fly's pages say; below it, it may
+/// as well have been seconds.
+const SURELY_MILLISECONDS: i64 = 1_000;
 
 #[derive(Clone, Debug)]
 pub(super) struct Field<'d> {
     pub(super) path: String,
+    pub(super) place: Place,
     pub(super) span: Range<usize>,
-    value: &'d DeValue<'d>,
-}
-
-/// Whether a single table may stand where a list of tables belongs: Fly's
-/// client wraps it in some sections and refuses it in others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    List,
-    ListOrTable,
+    /// Whether Fly's client mends an old form of it.
+    pub(super) is_mended: bool,
+    pub(super) value: &'d DeValue<'d>,
 }
 
 /// What a number without a unit means; Fly's client differs from place to place.
@@ -42,76 +40,13 @@ pub(super) enum BareNumber {
     Nanoseconds,
 }
 
-impl<'d> Section<'d> {
-    pub(super) const fn root(table: &'d DeTable<'d>, span: Range<usize>) -> Self {
-        Self { path: String::new(), span, table }
-    }
-
-    pub(super) fn get(&self, key: &str) -> Option<Field<'d>> {
-        let exact = self.table.iter().find(|(name, _)| name.get_ref().as_ref() == key);
-        let found = exact.or_else(|| {
-            self.table.iter().find(|(name, _)| name.get_ref().eq_ignore_ascii_case(key))
-        });
-        found.map(|(_, value)| self.field(key, value))
-    }
-
-    pub(super) fn fields(&self) -> impl Iterator<Item = (String, Field<'d>)> {
-        self.table.iter().map(|(name, value)| {
-            let name = name.get_ref().as_ref().to_owned();
-            let field = self.field(&name, value);
-            (name, field)
-        })
-    }
-
-    pub(super) fn string(&self, key: &str, problems: &mut Problems) -> Option<String> {
-        self.get(key)?.string(problems)
-    }
-
-    pub(super) fn boolean(&self, key: &str, problems: &mut Problems) -> Option<bool> {
-        let field = self.get(key)?;
-        if let DeValue::Boolean(value) = field.value {
-            return Some(*value);
+impl BareNumber {
+    const fn nanoseconds(self) -> i64 {
+        match self {
+            Self::Seconds => 1_000_000_000,
+            Self::Milliseconds => 1_000_000,
+            Self::Nanoseconds => 1,
         }
-        field.wrong(problems, "true or false", &format!("write `{key} = true` or `{key} = false`"));
-        None
-    }
-
-    pub(super) fn integer<T: TryFrom<i64>>(
-        &self,
-        key: &str,
-        range: RangeInclusive<i64>,
-        problems: &mut Problems,
-    ) -> Option<T> {
-        self.get(key)?.integer(range, problems)
-    }
-
-    pub(super) fn duration(
-        &self,
-        key: &str,
-        bare: BareNumber,
-        problems: &mut Problems,
-    ) -> Option<WireDuration> {
-        self.get(key)?.duration(bare, problems)
-    }
-
-    /// A list of strings; absent is empty.
-    pub(super) fn strings(&self, key: &str, problems: &mut Problems) -> Vec<String> {
-        self.get(key).map(|field| field.strings(problems)).unwrap_or_default()
-    }
-
-    pub(super) fn section(&self, key: &str, problems: &mut Problems) -> Option<Self> {
-        self.get(key)?.section(problems)
-    }
-
-    /// The tables of a list; absent is empty.
-    pub(super) fn sections(&self, key: &str, form: Form, problems: &mut Problems) -> Vec<Self> {
-        self.get(key).map(|field| field.sections(form, problems)).unwrap_or_default()
-    }
-
-    fn field(&self, key: &str, value: &'d Spanned<DeValue<'d>>) -> Field<'d> {
-        let path =
-            if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
-        Field { path, span: value.span(), value: value.get_ref() }
     }
 }
 
@@ -137,17 +72,40 @@ impl<'d> Field<'d> {
         if let DeValue::Boolean(flag) = self.value { Some(*flag) } else { None }
     }
 
+    /// A whole number, also one written as `8080.0`.
     pub(super) fn number(&self) -> Option<i64> {
-        if let DeValue::Integer(number) = self.value {
-            i64::from_str_radix(number.as_str(), number.radix()).ok()
-        } else {
-            None
-        }
+        literal::whole_number(self.value)
+    }
+
+    /// The value as text, whatever it is, if it is a single one.
+    pub(super) fn as_text(&self) -> Option<String> {
+        literal::single_as_text(self.value)
+    }
+
+    /// The value as JSON, for options that only the platform understands.
+    pub(super) fn json(&self) -> Value {
+        literal::json(self.value)
+    }
+
+    /// This value becomes the TOML text `written`.
+    pub(super) fn becomes(&self, written: impl Into<String>) -> Repair {
+        self.repaired(Edit::Value(written.into()))
+    }
+
+    pub(super) fn repaired(&self, edit: Edit) -> Repair {
+        Repair { place: self.place.clone(), edit }
     }
 
     pub(super) fn wrong(&self, problems: &mut Problems, expected: &str, hint: &str) {
+        problems.push(self.mistake(expected, hint));
+    }
+
+    /// What `wrong` tells, for an edit to be added.
+    pub(super) fn mistake(&self, expected: &str, hint: &str) -> Problem {
         let found = match self.value {
-            DeValue::String(text) if text.chars().count() <= 40 => format!("the text `{text}`"),
+            DeValue::String(text) if text.chars().count() <= SHOWN_CHARACTERS => {
+                format!("the text `{text}`")
+            }
             DeValue::String(_) => "a text".to_owned(),
             DeValue::Integer(number) => format!("the number {number}"),
             DeValue::Float(number) => format!("the number {number}"),
@@ -156,18 +114,38 @@ impl<'d> Field<'d> {
             DeValue::Array(_) => "a list".to_owned(),
             DeValue::Table(_) => "a table".to_owned(),
         };
-        problems.add(
-            &self.span,
-            format!("`{}` is {found}, but must be {expected}", self.path),
-            hint,
-        );
+        let message = format!("`{}` is {found}, but must be {expected}", self.path);
+        Problem::error(&self.span, message, hint)
     }
 
+    /// Tells that a text was expected where another single value stands: it lacks its quotes.
     pub(super) fn string(&self, problems: &mut Problems) -> Option<String> {
-        if self.text().is_none() {
-            self.wrong(problems, "a text", &format!("write `{} = \"…\"`", self.key()));
+        if let Some(text) = self.text() {
+            return Some(text.to_owned());
         }
-        self.text().map(str::to_owned)
+        let quoted = self.as_text().map(|text| literal::quoted(&text));
+        let hint = match &quoted {
+            Some(quoted) => format!("put it in quotes: `{} = {quoted}`", self.key()),
+            None => format!("write `{} = \"…\"`", self.key()),
+        };
+        let repair = quoted.map(|quoted| self.becomes(quoted));
+        problems.push(self.mistake("a text", &hint).mended_by(repair));
+        None
+    }
+
+    pub(super) fn boolean(&self, problems: &mut Problems) -> Option<bool> {
+        if let Some(flag) = self.flag() {
+            return Some(flag);
+        }
+        let key = self.key();
+        let written = self.text().and_then(literal::flag_word);
+        let hint = match written {
+            Some(flag) => format!("remove the quotes: `{key} = {flag}`"),
+            None => format!("write `{key} = true` or `{key} = false`"),
+        };
+        let repair = written.map(|flag| self.becomes(flag.to_string()));
+        problems.push(self.mistake("true or false", &hint).mended_by(repair));
+        None
     }
 
     pub(super) fn integer<T: TryFrom<i64>>(
@@ -181,22 +159,30 @@ impl<'d> Field<'d> {
         }
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         let quoted = self.text().and_then(|text| text.trim().parse::<i64>().ok());
-        let hint = match quoted.filter(|number| range.contains(number)) {
+        let quoted = quoted.filter(|number| range.contains(number));
+        let hint = match quoted {
             Some(number) => format!("remove the quotes: `{} = {number}`", self.key()),
             None => format!("write `{} = {}`", self.key(), range.start()),
         };
-        self.wrong(problems, &expected, &hint);
+        let repair = quoted.map(|number| self.becomes(number.to_string()));
+        problems.push(self.mistake(&expected, &hint).mended_by(repair));
         None
     }
 
-    /// A number that may be quoted, as Fly's client allows for ports of `[[services]]`.
+    /// A number that may be quoted or broken, as Fly's client allows for ports of `[[services]]`.
     pub(super) fn integer_or_text<T: TryFrom<i64>>(
         &self,
         range: RangeInclusive<i64>,
         problems: &mut Problems,
     ) -> Option<T> {
-        let quoted = self.text().and_then(|text| text.trim().parse::<i64>().ok());
-        match quoted.filter(|number| range.contains(number)).map(T::try_from) {
+        if !self.is_mended {
+            return self.integer(range, problems);
+        }
+        let read = match self.text() {
+            Some(text) => text.parse::<i64>().ok(),
+            None => literal::cut_number(self.value),
+        };
+        match read.filter(|number| range.contains(number)).map(T::try_from) {
             Some(Ok(value)) => Some(value),
             Some(Err(_)) | None => self.integer(range, problems),
         }
@@ -207,107 +193,172 @@ impl<'d> Field<'d> {
         bare: BareNumber,
         problems: &mut Problems,
     ) -> Option<WireDuration> {
-        let unit = match bare {
-            BareNumber::Seconds => Duration::from_secs(1),
-            BareNumber::Milliseconds => Duration::from_millis(1),
-            BareNumber::Nanoseconds => Duration::from_nanos(1),
-        };
-        let parsed = if let Some(text) = self.text() {
-            text.trim().parse().ok()
-        } else {
-            self.number()
-                .and_then(|number| u64::try_from(number).ok())
-                .and_then(|number| unit.as_nanos().checked_mul(u128::from(number)))
-                .and_then(|nanoseconds| u64::try_from(nanoseconds).ok())
-                .map(WireDuration::from_nanos)
-        };
-        if parsed.is_none() {
-            let hint = format!("write a number and a unit: `{} = \"15s\"`", self.key());
-            self.wrong(problems, "a duration", &hint);
+        let bare = if self.is_mended { bare } else { BareNumber::Nanoseconds };
+        let is_lenient = bare != BareNumber::Nanoseconds;
+        match (self.text(), literal::cut_number(self.value)) {
+            // Fly's client takes it for absent where it mends old forms.
+            (Some(""), _) if is_lenient => return None,
+            (Some(text), _) => {
+                if let Ok(duration) = text.parse() {
+                    return Some(duration);
+                }
+            }
+            (None, Some(number)) => {
+                let nanoseconds = number
+                    .checked_mul(bare.nanoseconds())
+                    .and_then(|nanoseconds| u64::try_from(nanoseconds).ok());
+                if let Some(nanoseconds) = nanoseconds {
+                    self.warn_of_nanoseconds(bare, number, problems);
+                    return Some(WireDuration::from_nanos(nanoseconds));
+                }
+            }
+            (None, None) if is_lenient => {
+                let message =
+                    format!("`{}` is no duration, and Fly's client leaves it out", self.path);
+                let hint = format!("write a number and a unit: `{} = \"15s\"`", self.key());
+                problems.push(Problem::warning(&self.span, message, hint));
+                return None;
+            }
+            (None, None) => {}
         }
-        parsed
+        let meant = self.text().and_then(literal::spelled_duration);
+        let hint = match &meant {
+            Some(meant) => format!("write it as Go does: `{} = \"{meant}\"`", self.key()),
+            None => format!("write a number and a unit: `{} = \"15s\"`", self.key()),
+        };
+        let repair = meant.map(|meant| self.becomes(format!("\"{meant}\"")));
+        problems.push(self.mistake("a duration", &hint).mended_by(repair));
+        None
+    }
+
+    fn warn_of_nanoseconds(&self, bare: BareNumber, number: i64, problems: &mut Problems) {
+        let is_meant = !(1..SHORTEST_MEANT_NANOSECONDS).contains(&number);
+        if bare != BareNumber::Nanoseconds || is_meant {
+            return;
+        }
+        let message = format!(
+            "`{} = {number}` has no unit, and Fly's client reads it as nanoseconds here",
+            self.path
+        );
+        let milliseconds = u64::try_from(number).unwrap_or_default();
+        let meant = (number >= SURELY_MILLISECONDS)
+            .then(|| WireDuration(std::time::Duration::from_millis(milliseconds)));
+        let hint = match meant {
+            Some(meant) => format!("write the unit: `{} = \"{meant}\"`", self.key()),
+            None => format!("write the unit: `{} = \"{number}s\"`", self.key()),
+        };
+        let repair = meant.map(|meant| self.becomes(format!("\"{meant}\"")));
+        problems.push(Problem::warning(&self.span, message, hint).mended_by(repair));
     }
 
     pub(super) fn strings(&self, problems: &mut Problems) -> Vec<String> {
-        let hint = format!("write `{} = [\"…\"]`", self.key());
         let DeValue::Array(items) = self.value else {
-            self.wrong(problems, "a list of texts", &hint);
+            let listed = self.text().map(|text| literal::list(&[text.to_owned()]));
+            let hint = match &listed {
+                Some(listed) => format!("write `{} = {listed}`", self.key()),
+                None => format!("write `{} = [\"…\"]`", self.key()),
+            };
+            let repair = listed.map(|listed| self.becomes(listed));
+            problems.push(self.mistake("a list of texts", &hint).mended_by(repair));
             return Vec::new();
         };
         let texts: Option<Vec<String>> =
             items.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect();
         if texts.is_none() {
-            problems.add(&self.span, format!("`{}` holds more than texts", self.path), hint);
+            let hint = format!("write `{} = [\"…\"]`", self.key());
+            let message = format!("`{}` holds more than texts", self.path);
+            let singles: Option<Vec<String>> =
+                items.iter().map(|item| literal::single_as_text(item.get_ref())).collect();
+            let repair = singles.map(|singles| self.becomes(literal::list(&singles)));
+            problems.push(Problem::error(&self.span, message, hint).mended_by(repair));
         }
         texts.unwrap_or_default()
     }
 
     pub(super) fn section(&self, problems: &mut Problems) -> Option<Section<'d>> {
         if let DeValue::Table(table) = self.value {
-            return Some(Section { path: self.path.clone(), span: self.span.clone(), table });
+            return Some(self.as_section(table));
         }
+        let only = match self.value {
+            DeValue::Array(items) if items.len() == 1 => items.first().and_then(|only| {
+                if let DeValue::Table(table) = only.get_ref() { Some(table) } else { None }
+            }),
+            DeValue::Array(_)
+            | DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Table(_) => None,
+        };
         let hint = if self.is_list() {
             format!("write `[{}]` with single brackets", self.path)
         } else {
             format!("write a section `[{}]`", self.path)
         };
-        self.wrong(problems, "one table", &hint);
-        None
+        let repair = only.map(|_| self.repaired(Edit::Single));
+        problems.push(self.mistake("one table", &hint).mended_by(repair));
+        only.map(|table| self.entry(0, self.span.clone(), table))
     }
 
     pub(super) fn sections(&self, form: Form, problems: &mut Problems) -> Vec<Section<'d>> {
-        if let (DeValue::Table(table), Form::ListOrTable) = (self.value, form) {
-            return vec![Section { path: self.path.clone(), span: self.span.clone(), table }];
-        }
         let hint = format!("write `[[{}]]` with double brackets", self.path);
-        let DeValue::Array(items) = self.value else {
-            self.wrong(problems, "a list of tables", &hint);
-            return Vec::new();
-        };
+        match self.value {
+            DeValue::Table(table) => {
+                if form == Form::List || !self.is_mended {
+                    let mistake = self.mistake("a list of tables", &hint);
+                    problems.push(mistake.mended_by(self.repaired(Edit::List)));
+                }
+                vec![self.as_section(table)]
+            }
+            DeValue::Array(items) => self.entries(items, &hint, problems),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => {
+                self.wrong(problems, "a list of tables", &hint);
+                Vec::new()
+            }
+        }
+    }
+
+    fn entries(
+        &self,
+        items: &'d DeArray<'d>,
+        hint: &str,
+        problems: &mut Problems,
+    ) -> Vec<Section<'d>> {
         let mut sections = Vec::new();
-        for item in items {
+        for (index, item) in items.iter().enumerate() {
             if let DeValue::Table(table) = item.get_ref() {
-                sections.push(Section { path: self.path.clone(), span: item.span(), table });
+                sections.push(self.entry(index, item.span(), table));
             } else {
                 let message = format!("`{}` holds something that is no table", self.path);
-                problems.add(&item.span(), message, hint.clone());
+                problems.add(&item.span(), message, hint);
             }
         }
         sections
     }
 
-    /// The value as text, whatever it is, if it is a single one.
-    pub(super) fn as_text(&self) -> Option<String> {
-        match self.value {
-            DeValue::String(text) => Some(text.as_ref().to_owned()),
-            DeValue::Integer(_) => self.number().map(|number| number.to_string()),
-            DeValue::Float(number) => Some(number.as_str().to_owned()),
-            DeValue::Boolean(value) => Some(value.to_string()),
-            DeValue::Datetime(moment) => Some(moment.to_string()),
-            DeValue::Array(_) | DeValue::Table(_) => None,
+    fn as_section(&self, table: &'d toml::de::DeTable<'d>) -> Section<'d> {
+        Section {
+            path: self.path.clone(),
+            place: self.place.clone(),
+            span: self.span.clone(),
+            is_mended: self.is_mended,
+            table,
         }
     }
 
-    /// The value as JSON, for options that only the platform understands.
-    pub(super) fn json(&self) -> Value {
-        json(self.value)
-    }
-}
-
-/// The depth of a document is bounded by the parser.
-fn json(value: &DeValue<'_>) -> Value {
-    match value {
-        DeValue::String(text) => Value::from(text.as_ref()),
-        DeValue::Integer(number) => {
-            i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Null, Value::from)
-        }
-        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Value::Null, Value::from),
-        DeValue::Boolean(value) => Value::from(*value),
-        DeValue::Datetime(moment) => Value::from(moment.to_string()),
-        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
-        DeValue::Table(table) => table
-            .iter()
-            .map(|(name, value)| (name.get_ref().as_ref().to_owned(), json(value.get_ref())))
-            .collect(),
+    fn entry(
+        &self,
+        index: usize,
+        span: Range<usize>,
+        table: &'d toml::de::DeTable<'d>,
+    ) -> Section<'d> {
+        let mut place = self.place.clone();
+        place.push(Step::Index(index));
+        Section { path: self.path.clone(), place, span, is_mended: self.is_mended, table }
     }
 }

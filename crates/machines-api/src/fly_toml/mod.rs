@@ -1,15 +1,20 @@
 //! Reads a `fly.toml` and makes the machine config that it stands for. What
 //! Fly's client accepts is accepted, odd and old forms included, and what it
-//! refuses is refused with the place and the mend. Unknown keys are ignored, as
-//! there. The sections `[build]` and `[[files]]` are not read.
+//! refuses is refused with the place and the mend. Unknown keys are told, as
+//! warnings unless they are asked to be errors. No file but the text is read.
 
 mod checks;
 mod compute;
 mod deploy;
 mod diagnostic;
 mod field;
+mod files;
+mod literal;
 mod mounts;
 mod process;
+mod repair;
+mod schema;
+mod section;
 mod services;
 
 use std::collections::BTreeMap;
@@ -17,9 +22,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use toml::de::DeTable;
 
-pub use self::diagnostic::Diagnostic;
-use self::diagnostic::Problems;
-use self::field::{Form, Section};
+pub use self::diagnostic::{Diagnostic, Severity};
+use self::diagnostic::{Problem, Problems};
+pub use self::repair::{Fixed, fix};
+use self::section::{Form, Section};
 use crate::types::{
     Autostop, Check, Guest, Init, MachineConfig, Mount, Restart, Service, StopConfig,
 };
@@ -47,6 +53,8 @@ pub struct FlyConfig {
     mounts: Vec<PerGroup<Mount>>,
     restarts: Vec<PerGroup<Restart>>,
     metrics: Vec<PerGroup<Value>>,
+    files: Vec<PerGroup<Value>>,
+    statics: Vec<Value>,
     init: Init,
     stop_config: Option<StopConfig>,
 }
@@ -64,27 +72,48 @@ impl<T> PerGroup<T> {
     }
 }
 
-/// Reads the text of a `fly.toml`; the diagnostics stand in the order of the text.
+/// A text that was looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// Missing if there are errors.
+    pub config: Option<FlyConfig>,
+    /// In the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads the text of a `fly.toml`; the errors stand in the order of the text.
 pub fn parse(text: &str) -> Result<FlyConfig, Vec<Diagnostic>> {
+    let Checked { config, mut diagnostics } = check(text, Severity::Warning);
+    diagnostics.retain(|diagnostic| diagnostic.severity == Severity::Error);
+    config.ok_or(diagnostics)
+}
+
+/// Reads the text of a `fly.toml` and tells what is wrong and what is odd. `unknown_keys` is what
+/// a key that Fly's client ignores counts as.
+pub fn check(text: &str, unknown_keys: Severity) -> Checked {
+    let refused =
+        |problem| Checked { config: None, diagnostics: vec![Diagnostic::new(text, problem)] };
     if text.len() > MAX_BYTES {
         let message =
             format!("the file has {} bytes, but at most {MAX_BYTES} are read", text.len());
-        let hint = "name a `fly.toml`".to_owned();
-        return Err(vec![Diagnostic::new(text, 0..0, message, hint)]);
+        return refused(Problem::error(&(0..0), message, "name a `fly.toml`"));
     }
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let diagnostics = errors.iter().take(MAX_SYNTAX_ERRORS).map(|error| {
             let message = format!("this is no TOML: {}", error.message());
-            let hint = "mend the syntax at this place".to_owned();
-            Diagnostic::new(text, error.span().unwrap_or_default(), message, hint)
+            let span = error.span().unwrap_or_default();
+            Diagnostic::new(text, Problem::error(&span, message, "mend the syntax at this place"))
         });
-        return Err(diagnostics.collect());
+        return Checked { config: None, diagnostics: diagnostics.collect() };
     }
     let mut problems = Problems::default();
-    let config = read(&Section::root(document.get_ref(), document.span()), &mut problems);
+    let root = Section::root(document.get_ref(), document.span());
+    let config = read(&root, &mut problems);
+    schema::check(&root, unknown_keys, &mut problems);
     let diagnostics = problems.into_diagnostics(text);
-    if diagnostics.is_empty() { Ok(config) } else { Err(diagnostics) }
+    let is_refused = diagnostics.iter().any(|it| it.severity == Severity::Error);
+    Checked { config: (!is_refused).then_some(config), diagnostics }
 }
 
 fn read(root: &Section<'_>, problems: &mut Problems) -> FlyConfig {
@@ -103,13 +132,19 @@ fn read(root: &Section<'_>, problems: &mut Problems) -> FlyConfig {
         mounts: mounts::mounts(root, problems),
         restarts: process::restarts(root, problems),
         metrics: metrics(root, problems),
+        files: files::files(root, problems),
+        statics: files::statics(root, problems),
         init: process::init(root, problems),
         stop_config: process::stop_config(root, problems),
     };
     deploy::check(root, !config.mounts.is_empty(), problems);
-    // Fly's client wraps no single table in these two.
-    for key in ["files", "statics"] {
-        root.sections(key, Form::List, problems);
+    deploy::build(root, problems);
+    deploy::command(root, "console_command", problems);
+    for machine in root.sections("machine_checks", Form::List, problems) {
+        deploy::test_machine(&machine, problems);
+    }
+    for key in ["machine_config", "container"] {
+        root.string(key, problems);
     }
     check_groups(&config, root, problems);
     config
@@ -117,15 +152,32 @@ fn read(root: &Section<'_>, problems: &mut Problems) -> FlyConfig {
 
 fn metrics(root: &Section<'_>, problems: &mut Problems) -> Vec<PerGroup<Value>> {
     let mut metrics = Vec::new();
-    for key in ["metrics", "metric"] {
-        for section in root.sections(key, Form::ListOrTable, problems) {
-            let port: Option<u16> = section.integer("port", 1..=65_535, problems);
-            let path = section.string("path", problems);
-            let processes = section.strings("processes", problems);
-            metrics.push(PerGroup { value: json!({"port": port, "path": path}), processes });
+    for key in ["metric", "metrics"] {
+        for section in compute::sections_in_lower_case(root, key, problems) {
+            let keys = ["port", "path", "https"];
+            metrics.push(one_metrics(&section, keys, problems));
         }
     }
+    // An old place, which counts only where the new one is not used.
+    if let Some(section) = root.get("experimental").filter(field::Field::is_table)
+        && let Some(section) = section.section(problems)
+        && root.get("metrics").is_none()
+        && (section.get("metrics_port").is_some() || section.get("metrics_path").is_some())
+    {
+        let keys = ["metrics_port", "metrics_path", ""];
+        metrics.push(one_metrics(&section, keys, problems));
+    }
     metrics
+}
+
+fn one_metrics(section: &Section<'_>, keys: [&str; 3], problems: &mut Problems) -> PerGroup<Value> {
+    let [port, path, https] = keys;
+    let port: Option<u16> = section.integer(port, 1..=65_535, problems);
+    let mut value = json!({"port": port, "path": section.string(path, problems)});
+    if let (Some(https), Some(fields)) = (section.boolean(https, problems), value.as_object_mut()) {
+        fields.insert("https".to_owned(), https.into());
+    }
+    PerGroup { value, processes: section.strings("processes", problems) }
 }
 
 /// Every process group that a section names exists, and with `[processes]`
@@ -144,9 +196,17 @@ fn check_groups(config: &FlyConfig, root: &Section<'_>, problems: &mut Problems)
             problems.add(&span, message, "close the quote");
         }
     }
-    for key in
-        ["http_service", "services", "vm", "compute", "mounts", "mount", "restart", "metrics"]
-    {
+    for key in [
+        "http_service",
+        "services",
+        "vm",
+        "compute",
+        "mounts",
+        "mount",
+        "restart",
+        "metrics",
+        "files",
+    ] {
         let Some(field) = root.get(key) else { continue };
         let sections = if field.is_table() || field.is_list() {
             field.sections(Form::ListOrTable, &mut Problems::default())
@@ -202,6 +262,13 @@ impl FlyConfig {
             ..MachineConfig::default()
         };
         config.rest.extend(metrics.map(|metrics| ("metrics".to_owned(), metrics.value.clone())));
+        let files = self.files.iter().filter(|file| file.is_for(group));
+        let files: Vec<Value> = files.map(|file| file.value.clone()).collect();
+        for (key, list) in [("files", files), ("statics", self.statics.clone())] {
+            if !list.is_empty() {
+                config.rest.insert(key.to_owned(), list.into());
+            }
+        }
         config
     }
 

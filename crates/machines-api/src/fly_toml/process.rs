@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::PerGroup;
-use super::diagnostic::Problems;
-use super::field::{BareNumber, Form, Section};
+use super::diagnostic::{Problem, Problems};
+use super::field::{BareNumber, Field};
+use super::literal;
+use super::section::{Form, Section};
 use crate::types::{Init, Restart, RestartPolicy, StopConfig};
 
 /// Fly stops waiting after this and kills.
@@ -19,8 +21,8 @@ pub(super) fn processes(root: &Section<'_>, problems: &mut Problems) -> BTreeMap
     let mut groups = BTreeMap::new();
     if field.is_list() {
         for section in field.sections(Form::List, problems) {
-            let command = section.string("command", problems).unwrap_or_default();
-            groups.extend(section.string("name", problems).map(|name| (name, command)));
+            let text = |key| section.get(key).and_then(|field: Field<'_>| field.as_text());
+            groups.extend(text("name").map(|name| (name, text("command").unwrap_or_default())));
         }
     } else if let Some(section) = field.section(problems) {
         for (name, command) in section.fields() {
@@ -35,14 +37,18 @@ pub(super) fn env(root: &Section<'_>, problems: &mut Problems) -> BTreeMap<Strin
     let mut env = BTreeMap::new();
     for section in root.sections("env", Form::ListOrTable, problems) {
         for (name, value) in section.fields() {
-            match value.as_text() {
-                Some(text) => {
-                    env.insert(name, text);
-                }
-                None => {
-                    value.wrong(problems, "a single value", &format!("write `{name} = \"…\"`"));
-                }
+            if !section.is_mended {
+                env.extend(value.string(problems).map(|text| (name, text)));
+                continue;
             }
+            let text = literal::go_text(value.value);
+            if value.is_list() || value.is_table() {
+                let message =
+                    format!("`env.{name}` is no text, and Fly's client makes `{text}` of it");
+                let hint = format!("write the text that the app reads: `{name} = \"…\"`");
+                problems.push(Problem::warning(&value.span, message, hint));
+            }
+            env.insert(name, text);
         }
     }
     env
@@ -51,25 +57,40 @@ pub(super) fn env(root: &Section<'_>, problems: &mut Problems) -> BTreeMap<Strin
 pub(super) fn restarts(root: &Section<'_>, problems: &mut Problems) -> Vec<PerGroup<Restart>> {
     let mut restarts = Vec::new();
     for section in root.sections("restart", Form::List, problems) {
-        let policy = match section.get("policy") {
-            Some(field) => match field.text() {
-                Some("always") => Some(RestartPolicy::Always),
-                Some("never") => Some(RestartPolicy::No),
-                Some("on-failure") => Some(RestartPolicy::OnFailure),
-                Some(_) | None => {
-                    let expected = "`\"always\"`, `\"never\"` or `\"on-failure\"`";
-                    field.wrong(problems, expected, "write `policy = \"on-failure\"`");
-                    None
-                }
-            },
-            None => None,
-        };
+        let policy = policy(&section, problems);
         let max_retries = section.integer("retries", RETRIES, problems);
         let processes = section.strings("processes", problems);
         let value = Restart { policy, max_retries, ..Restart::default() };
         restarts.push(PerGroup { value, processes });
     }
     restarts
+}
+
+fn policy(section: &Section<'_>, problems: &mut Problems) -> Option<RestartPolicy> {
+    let hint = "write `policy = \"on-failure\"`";
+    let Some(field) = section.get("policy") else {
+        problems.add(&section.span, format!("`{}` needs a policy", section.path), hint);
+        return None;
+    };
+    match field.text() {
+        Some("always") => return Some(RestartPolicy::Always),
+        Some("never") => return Some(RestartPolicy::No),
+        Some("on-failure") => return Some(RestartPolicy::OnFailure),
+        Some(_) | None => {}
+    }
+    let word = field.text().unwrap_or_default().to_ascii_lowercase().replace(['_', ' '], "-");
+    let meant = match word.as_str() {
+        "always" => Some("always"),
+        // As the Machines API and other tools call it.
+        "no" | "never" => Some("never"),
+        "on-failure" | "onfailure" => Some("on-failure"),
+        _ => None,
+    };
+    let hint = meant.map_or_else(|| hint.to_owned(), |word| format!("write `policy = \"{word}\"`"));
+    let expected = "`\"always\"`, `\"never\"` or `\"on-failure\"`";
+    let repair = meant.map(|word| field.becomes(literal::quoted(word)));
+    problems.push(field.mistake(expected, &hint).mended_by(repair));
+    None
 }
 
 /// `[experimental]`: what is run instead of the image's own entrypoint.
@@ -81,8 +102,8 @@ pub(super) fn init(root: &Section<'_>, problems: &mut Problems) -> Init {
     if let Some(section) = root.section("experimental", problems) {
         let mut words = |key| match section.get(key) {
             Some(field) => match field.text() {
-                Some(text) => vec![text.to_owned()],
-                None => field.strings(problems),
+                Some(text) if field.is_mended => vec![text.to_owned()],
+                Some(_) | None => field.strings(problems),
             },
             None => Vec::new(),
         };
@@ -97,7 +118,7 @@ pub(super) fn stop_config(root: &Section<'_>, problems: &mut Problems) -> Option
     let signal = root.string("kill_signal", problems);
     let field = root.get("kill_timeout").or_else(|| {
         root.get("experimental")
-            .filter(super::field::Field::is_table)
+            .filter(Field::is_table)
             .and_then(|field| field.section(problems))
             .and_then(|section| section.get("kill_timeout"))
     });

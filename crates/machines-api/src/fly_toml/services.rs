@@ -2,8 +2,11 @@
 
 use super::PerGroup;
 use super::checks::{HeaderForm, service_check};
-use super::diagnostic::Problems;
-use super::field::{BareNumber, Field, Form, Section};
+use super::deploy;
+use super::diagnostic::{Problem, Problems};
+use super::field::{BareNumber, Field};
+use super::repair::{Edit, Repair};
+use super::section::{Form, Section};
 use crate::types::{Autostop, CheckType, Concurrency, ConcurrencyType, Port, Service};
 
 /// Fly's documented default of `internal_port`.
@@ -46,10 +49,16 @@ pub(super) fn http_service(
 /// `[[services]]`, also as a single table.
 pub(super) fn services(root: &Section<'_>, problems: &mut Problems) -> Vec<PerGroup<Service>> {
     let sections = root.sections("services", Form::ListOrTable, problems);
-    sections.iter().map(|section| service(section, problems)).collect()
+    // Fly's client leaves empty entries out.
+    let sections = sections.iter().filter(|section| section.fields().next().is_some());
+    sections.map(|section| service(section, root, problems)).collect()
 }
 
-fn service(section: &Section<'_>, problems: &mut Problems) -> PerGroup<Service> {
+fn service(
+    section: &Section<'_>,
+    root: &Section<'_>,
+    problems: &mut Problems,
+) -> PerGroup<Service> {
     let mut service = common(section, problems);
     service.protocol = section.string("protocol", problems).unwrap_or_else(|| "tcp".to_owned());
     service.internal_port = match section.get("internal_port") {
@@ -73,13 +82,47 @@ fn service(section: &Section<'_>, problems: &mut Problems) -> PerGroup<Service> 
     if let Some(field) = section.get("concurrency") {
         service.concurrency = concurrency(&field, problems);
     }
+    if service.ports.is_empty() {
+        problems.push(without_ports(section, &service, root));
+    }
     PerGroup { value: service, processes: section.strings("processes", problems) }
+}
+
+/// A service without ports is reached by nobody. If it has nothing but checks, they were meant for
+/// `[http_service]`, above which people write them.
+fn without_ports(section: &Section<'_>, service: &Service, root: &Section<'_>) -> Problem {
+    let only_checks = section.fields().all(|(name, _)| {
+        name.eq_ignore_ascii_case("tcp_checks") || name.eq_ignore_ascii_case("http_checks")
+    });
+    let http_service = root.get("http_service").filter(Field::is_table);
+    if service.checks.is_empty() || !only_checks || http_service.is_none() {
+        let message = "this service has no ports, so the proxy hands it no requests".to_owned();
+        let hint = "add `[[services.ports]]`, or remove the service";
+        return Problem::warning(&section.span, message, hint);
+    }
+    let kind = |key| section.get(key).map(|_| key);
+    let (http, tcp) = (kind("http_checks"), kind("tcp_checks"));
+    let written = [http, tcp].into_iter().flatten().collect::<Vec<_>>().join("` and `services.");
+    let message = format!(
+        "`services.{written}` makes a second service without ports; it does not check \
+         `[http_service]`"
+    );
+    let hint = match (http, tcp) {
+        (Some(_), None) => "write `[[http_service.checks]]`",
+        (None, _) => "write `[checks.tcp]` with `type = \"tcp\"`",
+        (Some(_), Some(_)) => {
+            "write `[[http_service.checks]]`, and `[checks.tcp]` with `type = \"tcp\"`"
+        }
+    };
+    let repair = Repair { place: section.place.clone(), edit: Edit::MoveChecks };
+    Problem::warning(&section.span, message, hint).mended_by(repair)
 }
 
 /// What both kinds of service have in common.
 fn common(section: &Section<'_>, problems: &mut Problems) -> Service {
-    // Only the form is looked at: these checks run in machines of their own.
-    section.sections("machine_checks", Form::List, problems);
+    for machine in section.sections("machine_checks", Form::List, problems) {
+        deploy::test_machine(&machine, problems);
+    }
     Service {
         autostart: section.boolean("auto_start_machines", problems),
         autostop: section.get("auto_stop_machines").and_then(|field| autostop(&field, problems)),
@@ -95,11 +138,23 @@ fn autostop(field: &Field<'_>, problems: &mut Problems) -> Option<Autostop> {
         (_, Some("suspend")) => return Some(Autostop::Suspend),
         (None, Some(_) | None) => {}
     }
-    let hint = match field.text() {
-        Some("true" | "false") => "remove the quotes, or write `\"stop\"` or `\"off\"`",
-        Some(_) | None => "write `auto_stop_machines = \"stop\"`",
+    let word = field.text().unwrap_or_default().trim().to_ascii_lowercase();
+    let meant = match word.as_str() {
+        "true" => Some("true"),
+        "false" => Some("false"),
+        "off" => Some("\"off\""),
+        "stop" | "stopped" => Some("\"stop\""),
+        "suspend" | "suspended" => Some("\"suspend\""),
+        _ => None,
     };
-    field.wrong(problems, "`\"off\"`, `\"stop\"`, `\"suspend\"`, true or false", hint);
+    let hint = match meant {
+        Some("true" | "false") => "remove the quotes, or write `\"stop\"` or `\"off\"`".to_owned(),
+        Some(meant) => format!("write `auto_stop_machines = {meant}`"),
+        None => "write `auto_stop_machines = \"stop\"`".to_owned(),
+    };
+    let expected = "`\"off\"`, `\"stop\"`, `\"suspend\"`, true or false";
+    let repair = meant.map(|meant| field.becomes(meant));
+    problems.push(field.mistake(expected, &hint).mended_by(repair));
     None
 }
 
@@ -129,12 +184,11 @@ fn http_ports(section: &Section<'_>, problems: &mut Problems) -> Vec<Port> {
 }
 
 fn service_port(section: &Section<'_>, problems: &mut Problems) -> Port {
-    let mut number =
-        |key| section.get(key).and_then(|field| field.integer_or_text(PORTS, problems));
+    let number = section.get("port").and_then(|field| field.integer_or_text(PORTS, problems));
     let mut port = Port {
-        port: number("port"),
-        start_port: number("start_port"),
-        end_port: number("end_port"),
+        port: number,
+        start_port: section.integer("start_port", PORTS, problems),
+        end_port: section.integer("end_port", PORTS, problems),
         handlers: section.strings("handlers", problems),
         force_https: section.boolean("force_https", problems),
         ..Port::default()
@@ -153,12 +207,16 @@ fn concurrency(field: &Field<'_>, problems: &mut Problems) -> Option<Concurrency
         return field.section(problems).map(|section| concurrency_table(&section, problems));
     }
     let limits = field.text().and_then(|text| text.split_once(','));
-    let parsed = limits
-        .and_then(|(soft, hard)| Some((soft.trim().parse().ok()?, hard.trim().parse().ok()?)));
-    let Some((soft_limit, hard_limit)) = parsed else {
-        let hint =
-            "write `concurrency = { type = \"requests\", soft_limit = 20, hard_limit = 25 }`";
-        field.wrong(problems, "a table", hint);
+    let parse = |text: &str| text.parse::<u32>().ok();
+    let parsed = limits.and_then(|(soft, hard)| Some((parse(soft)?, parse(hard)?)));
+    let Some((soft_limit, hard_limit)) = parsed.filter(|_| field.is_mended) else {
+        let meant =
+            limits.and_then(|(soft, hard)| Some((parse(soft.trim())?, parse(hard.trim())?)));
+        let (soft, hard) = meant.unwrap_or((20, 25));
+        let table = format!("{{ type = \"requests\", soft_limit = {soft}, hard_limit = {hard} }}");
+        let hint = format!("write `concurrency = {table}`");
+        let repair = meant.map(|_| field.becomes(table));
+        problems.push(field.mistake("a table", &hint).mended_by(repair));
         return None;
     };
     Some(Concurrency {
@@ -175,8 +233,17 @@ fn concurrency_table(section: &Section<'_>, problems: &mut Problems) -> Concurre
             Some("connections" | "") => Some(ConcurrencyType::Connections),
             Some("requests") => Some(ConcurrencyType::Requests),
             Some(_) | None => {
-                let hint = "write `type = \"requests\"`";
-                field.wrong(problems, "`\"connections\"` or `\"requests\"`", hint);
+                let meant = field.text().unwrap_or_default().to_ascii_lowercase();
+                let meant = meant.strip_suffix('s').unwrap_or(&meant);
+                let meant = match meant {
+                    "connection" => Some("\"connections\""),
+                    "request" => Some("\"requests\""),
+                    _ => None,
+                };
+                let hint = format!("write `type = {}`", meant.unwrap_or("\"requests\""));
+                let problem = field.mistake("`\"connections\"` or `\"requests\"`", &hint);
+                let repair = meant.map(|meant| field.becomes(meant));
+                problems.push(problem.mended_by(repair));
                 None
             }
         },

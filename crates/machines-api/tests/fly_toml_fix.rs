@@ -1,0 +1,159 @@
+//! What `fix` makes of a `fly.toml`: the one thing that can be meant, with comments and order kept.
+
+use machines_api::fly_toml::{Diagnostic, Severity, check, fix};
+
+/// The text after mending, which must then be accepted.
+fn mended(text: &str) -> String {
+    let fixed = fix(text, Severity::Warning);
+    let errors: Vec<&Diagnostic> =
+        fixed.left.iter().filter(|it| it.severity == Severity::Error).collect();
+    assert!(errors.is_empty(), "{text}\n\n{}\n\n{errors:?}", fixed.text);
+    let again = fix(&fixed.text, Severity::Warning);
+    assert_eq!((again.edits, &again.text), (0, &fixed.text), "mending twice changes nothing");
+    fixed.text
+}
+
+const EXAMPLE: &str = r#"
+# Example fly.toml for Agent SDK services
+
+app = "shop"
+primary_region = "ord"
+
+[build]
+  dockerfile = "Dockerfile"
+
+[http_service]
+  internal_port = 8080
+  force_https = true
+  auto_stop_machines = true
+  auto_start_machines = true
+  min_machines_running = 0
+
+[http_service.checks]
+  interval = "15s"
+  timeout = "10s"
+  grace_period = "30s"
+  method = "GET"
+  path = "/health"
+
+[vm]
+  cpu_kind = "shared"
+  cpus = 1
+  memory = "512mb"  # Adjust based on monitoring
+
+[[services.tcp_checks]]
+  interval = "15s"
+  timeout = "10s"
+"#;
+
+#[test]
+fn an_example_that_fly_refuses_becomes_one_without_a_word_against_it() {
+    let text = mended(EXAMPLE);
+    let expected = EXAMPLE
+        .replace("[http_service.checks]", "[[http_service.checks]]")
+        .replace("[[services.tcp_checks]]", "[checks.tcp]\n  type = \"tcp\"");
+    assert_eq!(text, expected);
+    assert_eq!(check(&text, Severity::Error).diagnostics, []);
+}
+
+#[test]
+fn every_form_with_one_meaning_is_mended() {
+    for (text, expected) in [
+        (
+            "[http_service]\nauto_stop_machines = \"true\" # idle\n",
+            "[http_service]\nauto_stop_machines = true # idle\n",
+        ),
+        (
+            "[http_service]\nauto_stop_machines = \"Stopped\"\n",
+            "[http_service]\nauto_stop_machines = \"stop\"\n",
+        ),
+        (
+            "[http_service]\nauto_start_machines = \"true\"\n",
+            "[http_service]\nauto_start_machines = true\n",
+        ),
+        ("[http_service]\ninternal_port = \"8080\"\n", "[http_service]\ninternal_port = 8080\n"),
+        (
+            "[http_service.checks] # up?\npath = \"/\"\n",
+            "[[http_service.checks]] # up?\npath = \"/\"\n",
+        ),
+        (
+            "[http_service]\nchecks = { path = \"/\" } # up?\n",
+            "[http_service]\nchecks = [{ path = \"/\" }] # up?\n",
+        ),
+        (
+            "[[http_service.concurrency]]\nsoft_limit = 1\n",
+            "[http_service.concurrency]\nsoft_limit = 1\n",
+        ),
+        (
+            "[[http_service.checks]]\ninterval = 15000\n",
+            "[[http_service.checks]]\ninterval = \"15s\"\n",
+        ),
+        (
+            "[[http_service.checks]]\ninterval = \"15 sec\"\n",
+            "[[http_service.checks]]\ninterval = \"15s\"\n",
+        ),
+        (
+            "[[http_service.checks]]\nheaders = [{ name = \"A\", value = 1 }]\n",
+            "[[http_service.checks]]\nheaders = { A = \"1\" }\n",
+        ),
+        (
+            "[http_service.machine_checks]\nimage = \"a\"\n",
+            "[[http_service.machine_checks]]\nimage = \"a\"\n",
+        ),
+        ("[vm]\nmemory_mb = \"512\"\n", "[vm]\nmemory_mb = 512\n"),
+        ("[vm]\nkernel_args = \"a b\"\n", "[vm]\nkernel_args = [\"a\", \"b\"]\n"),
+        ("[deploy]\nmax_unavailable = \"25%\"\n", "[deploy]\nmax_unavailable = 0.25\n"),
+        ("[deploy]\nstrategy = \"blue-green\"\n", "[deploy]\nstrategy = \"bluegreen\"\n"),
+        ("[restart]\npolicy = \"no\"\n", "[[restart]]\npolicy = \"never\"\n"),
+        (
+            "[files]\nguest_path = \"/a\"\nraw_value = \"x\"\n",
+            "[[files]]\nguest_path = \"/a\"\nraw_value = \"x\"\n",
+        ),
+        (
+            "[statics]\nguest_path = \"/a\"\nurl_prefix = \"/a\"\n",
+            "[[statics]]\nguest_path = \"/a\"\nurl_prefix = \"/a\"\n",
+        ),
+        ("[http_service]\nprocesses = \"app\"\n", "[http_service]\nprocesses = [\"app\"]\n"),
+        ("app = 1\n", "app = \"1\"\n"),
+        ("[VM]\nmemory = 512\n", "[vm]\nmemory = 512\n"),
+        (
+            "[[mounts]]\ndestination = \"/d\"\nauto_extend_size_threshold = 80\nauto_extend_size_increment = 1\nauto_extend_size_limit = 9\n",
+            "[[mounts]]\ndestination = \"/d\"\nauto_extend_size_threshold = 80\nauto_extend_size_increment = \"1gb\"\nauto_extend_size_limit = \"9gb\"\n",
+        ),
+        (
+            "[http_service]\ninternal_port = 80\n\n# lively?\n[[services.http_checks]]\ninterval = 15000\npath = \"/\"\n",
+            "[http_service]\ninternal_port = 80\n\n# lively?\n[[http_service.checks]]\ninterval = \"15s\"\npath = \"/\"\n",
+        ),
+    ] {
+        assert_eq!(mended(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn carriage_returns_stay() {
+    let text = "[http_service]\r\ninternal_port = \"8080\"\r\n";
+    assert_eq!(mended(text), "[http_service]\r\ninternal_port = 8080\r\n");
+}
+
+#[test]
+fn what_may_mean_two_things_is_left_to_people() {
+    for text in [
+        "[[services]]\nconcurrency = 20\n",
+        "[[http_service.checks]]\ninterval = 15\n",
+        "[http_service]\nauto_stop_machines = \"maybe\"\n",
+        "[[http_service.concurrency]]\nsoft_limit = 1\n[[http_service.concurrency]]\nsoft_limit = 2\n",
+        "[http_service]\nintrenal_port = 8080\n",
+        "[http_service\n",
+    ] {
+        let fixed = fix(text, Severity::Warning);
+        assert_eq!((fixed.edits, fixed.text.as_str()), (0, text));
+        assert!(!fixed.left.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_right_stays_as_it_is_byte_for_byte() {
+    let text = "# odd   spacing\r\napp   =  'shop'\n\n\n[ http_service ]\n";
+    let fixed = fix(text, Severity::Error);
+    assert_eq!((fixed.edits, fixed.text.as_str(), fixed.left.as_slice()), (0, text, &[][..]));
+}
