@@ -74,6 +74,8 @@ async fn machines_outlive_a_killed_platform_and_the_next_one_takes_them_over() {
     let taken = api.done(Method::POST, &lease, json!({"ttl": 600})).await;
     let secrets = json!({"values": {"KEY": "value"}});
     api.done(Method::POST, "/v1/apps/shop/secrets", secrets).await;
+    let release = json!({"app_name": "shop", "image": "echo:v1", "strategy": "ROLLING"});
+    let noted = api.done(Method::POST, "/api/v1/releases", release).await;
     let programs = state.programs();
     platform.kill();
 
@@ -90,6 +92,8 @@ async fn machines_outlive_a_killed_platform_and_the_next_one_takes_them_over() {
     assert_eq!(kept["data"]["nonce"], taken["data"]["nonce"], "the lease is kept");
     let secrets = api.done(Method::GET, "/v1/apps/shop/secrets", Value::Null).await;
     assert_eq!(secrets["secrets"][0]["name"], "KEY");
+    let current = api.done(Method::GET, "/api/v1/apps/shop/releases/current", Value::Null).await;
+    assert_eq!(current["id"], noted["release"]["id"], "a release that was noted is kept");
 
     api.ready("shop", &dying.id).await;
     let revived = api.machine("shop", &dying.id).await;
