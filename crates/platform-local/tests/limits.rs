@@ -9,6 +9,14 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{World, state::control_groups, until};
 
+/// What the metrics say of a machine.
+fn gauge(metrics: &str, family: &str, machine: &str) -> Option<u64> {
+    let instance = format!(r#"instance="{machine}""#);
+    let of_family = metrics.lines().filter_map(|line| line.strip_prefix(family)?.strip_prefix('{'));
+    let mut found = of_family.filter(|line| line.contains(&instance));
+    found.next()?.rsplit_once("} ")?.1.parse().ok()
+}
+
 fn with_memory(mut config: MachineConfig, memory_mb: u64) -> MachineConfig {
     let guest = json!({"cpu_kind": "shared", "cpus": 1, "memory_mb": memory_mb});
     config.guest = serde_json::from_value(guest).expect("a guest");
@@ -27,10 +35,8 @@ async fn a_program_that_wants_more_memory_than_its_machine_has_is_told_as_oom_ki
     let exit = machine.events.iter().find_map(|event| event.exit_event()).expect("an exit");
     assert!(exit.oom_killed && !exit.requested_stop, "{exit:?}");
     assert_eq!((exit.exit_code, exit.signal), (137, 9));
-    let labels = format!(r#"app="shop",instance="{}",region="local""#, made.id);
     let metrics = world.api.metrics().await;
-    let expected = format!("fly_instance_exit_oom{{{labels}}} 1");
-    assert!(metrics.lines().any(|line| line == expected), "{metrics}");
+    assert_eq!(gauge(&metrics, "fly_instance_exit_oom", &made.id), Some(1), "{metrics}");
     world.end().await;
 }
 
@@ -42,12 +48,10 @@ async fn a_program_within_its_memory_serves_and_a_plain_kill_is_no_oom_kill() {
     world.api.ready("shop", &made.id).await;
     let hold = world.api.request(Method::POST, "shop", "/hold?mb=60").send().await;
     assert_eq!(hold.expect("an answer").status(), StatusCode::OK);
-    let labels = format!(r#"app="shop",instance="{}",region="local""#, made.id);
-    let prefix = format!("fly_instance_memory_mem_available{{{labels}}} ");
     until("what it holds is not available", || async {
         let metrics = world.api.metrics().await;
-        let available = metrics.lines().find_map(|line| line.strip_prefix(&prefix)?.parse().ok());
-        available.is_some_and(|bytes: u64| bytes < (256 - 60) << 20)
+        let available = gauge(&metrics, "fly_instance_memory_mem_available", &made.id);
+        available.is_some_and(|bytes| bytes < (256 - 60) << 20)
     })
     .await;
     let signal = format!("/v1/apps/shop/machines/{}/signal", made.id);
