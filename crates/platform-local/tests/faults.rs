@@ -303,3 +303,21 @@ async fn a_fault_that_makes_no_sense_is_refused_and_all_go_at_once() {
     assert_eq!(world.api.call(Method::GET, FAULTS, Value::Null).await.1["faults"], json!([]));
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_whose_memory_is_filled_is_oom_killed() {
+    let world = World::new().await;
+    let ids = world.app("shop", 1).await;
+    set(&world, json!({"kind": "memory", "app": "shop", "count": 1})).await;
+    until("the kill for want of memory is among the events", || async {
+        let faults = list(&world).await;
+        let trouble = faults.first().map_or(&Value::Null, |fault| &fault["trouble"]);
+        assert_eq!(*trouble, Value::Null, "this test must run as root");
+        let machine = world.api.machine("shop", &ids[0]).await;
+        let machine = serde_json::to_value(machine).expect("JSON");
+        let events = machine["events"].as_array().expect("events").clone();
+        events.iter().any(|event| event["request"]["exit_event"]["oom_killed"] == true)
+    })
+    .await;
+    world.end().await;
+}

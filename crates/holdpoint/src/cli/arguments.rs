@@ -58,6 +58,9 @@ pub enum Verb {
     Up(Up),
     /// Show what an app's machines write, and what the platform says of them
     Logs(Logs),
+    /// Break things of that platform on purpose, for a drill
+    #[command(subcommand)]
+    Fault(Fault),
     /// Say what happens, what comes next and when, and who must act
     Status(Reading),
     /// Show the plan of the release that is under way
@@ -237,6 +240,32 @@ pub enum Incident {
         /// What was found and done
         #[arg(long)]
         resolution: String,
+    },
+}
+
+/// `holdpoint fault …`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Fault {
+    /// Set a fault, such as `error status=500 share=0.2 app=shop for_secs=600`
+    Add {
+        /// latency, error, reset, kill, slow_start, failing_check, memory, disk_full, api_error,
+        /// api_lost or api_slow; `docs/faults.md` has the fields of each
+        kind: String,
+        /// The fields of the kind, and its limits: app, machine, image_digest, share, after,
+        /// count, for_secs
+        #[arg(value_name = "NAME=VALUE")]
+        fields: Vec<String>,
+    },
+    /// List the faults that are set, how often each struck, and when it ends
+    List(Reading),
+    /// Remove a fault
+    Remove {
+        /// Its id
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// Remove all
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
     },
 }
 

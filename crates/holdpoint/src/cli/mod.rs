@@ -6,6 +6,7 @@ mod act;
 pub mod arguments;
 mod check;
 mod drive;
+mod fault;
 mod fly_environment;
 mod incident;
 mod journal;
@@ -44,9 +45,14 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
     if let Verb::Check(flags) = verb {
         return check::check(&shared, &flags);
     }
+    if let Verb::Fault(fault) = verb {
+        return fault::fault(&shared, fault).await;
+    }
     let settings = Settings::resolve(&shared)?;
     match verb {
-        Verb::Rehearse(_) | Verb::Up(_) | Verb::Logs(_) | Verb::Check(_) => Ok(ExitCode::Done),
+        Verb::Rehearse(_) | Verb::Up(_) | Verb::Logs(_) | Verb::Fault(_) | Verb::Check(_) => {
+            Ok(ExitCode::Done)
+        }
         Verb::Release(release) => Box::pin(release::release(&settings, &release)).await,
         Verb::Resume(resume) => Box::pin(resume::resume(&settings, &resume)).await,
         Verb::Status(reading) => status::status(&settings, reading).await,

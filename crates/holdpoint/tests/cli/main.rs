@@ -127,3 +127,11 @@ async fn an_acting_verb_without_a_conductor_says_how_to_start_one() {
     insta::assert_snapshot!(seen(folder.path(), &["resume"]).await);
     insta::assert_snapshot!(seen(folder.path(), &["release", "1.0.0"]).await);
 }
+
+#[tokio::test]
+async fn a_fault_without_a_platform_says_how_to_start_one() {
+    let folder = folder();
+    let state = folder.path().join("state").display().to_string();
+    let seen = seen(folder.path(), &["fault", "list", "--state-dir", &state]).await;
+    assert!(seen.starts_with("exit 2") && seen.contains("`holdpoint up`"), "{seen}");
+}
