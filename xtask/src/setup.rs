@@ -7,10 +7,13 @@ use crate::process::{Invocation, cargo_home, repository_root};
 /// The Debian packages that build and tests need, each with its reason. `cmake` is not among
 /// them: the TLS library builds with the C compiler alone.
 const DEBIAN_PACKAGES: &[(&str, &str)] = &[
+    ("catatonit", "is the first process in the containers of the tests"),
     ("ca-certificates", "HTTPS to crates.io and to the platform"),
     ("gcc", "compiles SQLite and the TLS library, and links"),
     ("git", "Holdpoint reads the facts of a commit with it, and so do its tests"),
     ("libc6-dev", "static binaries link its `libc.a`"),
+    ("podman", "runs machines in containers, in the tests of that"),
+    ("runc", "starts those containers, under every layout of control groups"),
 ];
 
 /// A tool from crates.io, at the one version that everybody uses.

@@ -1,11 +1,11 @@
 //! A platform as a process of its own, for the tests that kill it.
 //!
-//! Arguments: state directory, token. It prints the two addresses in one line and serves until it
+//! Arguments: state directory, token and, for machines in containers, the socket of an engine. It prints the two addresses in one line and serves until it
 //! is killed.
 
 use std::io::Write as _;
 
-use platform_local::{Platform, Settings};
+use platform_local::{Platform, Runtime, Settings};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,7 +13,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (Some(state_dir), Some(token)) = (arguments.next(), arguments.next()) else {
         return Err("usage: platform STATE_DIR TOKEN".into());
     };
-    let platform = Platform::start(Settings::new(state_dir, token)).await?;
+    let mut settings = Settings::new(state_dir, token);
+    if let Some(socket) = arguments.next() {
+        settings.runtime = Runtime::Container;
+        settings.engine_socket = Some(socket.into());
+    }
+    let platform = Platform::start(settings).await?;
     let mut output = std::io::stdout();
     writeln!(output, "{} {}", platform.api_address(), platform.proxy_address())?;
     output.flush()?;

@@ -9,7 +9,7 @@ use axum::{
 };
 use oci_image::layout::LayoutError;
 
-use crate::store::StoreError;
+use crate::{store::StoreError, supervisor::EngineError};
 
 /// Why a platform did not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +35,20 @@ pub enum StartError {
     Held { path: PathBuf, holder: String },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("machines cannot run in containers: {0}")]
+    Engine(String),
     #[error(transparent)]
     Images(#[from] LayoutError),
     #[error(
         "the platform's token is empty\nhint: choose one; clients send it as `Authorization: Bearer TOKEN`"
     )]
     EmptyToken,
+}
+
+impl From<EngineError> for StartError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error.to_string())
+    }
 }
 
 /// A request that the API does not fulfil, as its clients see it.

@@ -23,5 +23,5 @@ mod supervisor;
 
 pub use error::StartError;
 pub use platform::Platform;
-pub use settings::Settings;
+pub use settings::{Runtime, Settings};
 pub use store::StoreError;

@@ -5,6 +5,19 @@ use std::{
     path::PathBuf,
 };
 
+use serde::{Deserialize, Serialize};
+
+/// In what a machine's program runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Runtime {
+    /// A process of this computer.
+    #[default]
+    Process,
+    /// A container of the engine that is on this computer.
+    Container,
+}
+
 /// How to run a platform. [`Settings::new`] gives the values that people usually want.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -30,6 +43,10 @@ pub struct Settings {
     /// Whether a shared CPU gives no more than the baseline that Fly documents, a sixteenth of a
     /// CPU. Otherwise it gives a whole one.
     pub shared_cpu_baseline: bool,
+    /// In what machines run whose config doesn't say.
+    pub runtime: Runtime,
+    /// The socket of the container engine; without one the usual places are tried.
+    pub engine_socket: Option<PathBuf>,
 }
 
 impl Settings {
@@ -49,6 +66,8 @@ impl Settings {
             hold_ms: 30_000,
             region: "local".to_owned(),
             shared_cpu_baseline: false,
+            runtime: Runtime::Process,
+            engine_socket: None,
         }
     }
 }

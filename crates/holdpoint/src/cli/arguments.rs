@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdpoint_core::project::Role;
 use semver::Version;
 
@@ -179,6 +179,14 @@ pub struct Up {
     /// Serve `/admin/faults`, by which answers of machines can be broken on purpose
     #[arg(long)]
     pub allow_faults: bool,
+    /// In what machines run: processes, or containers of Podman or Docker. An app chooses for
+    /// itself with `HOLDPOINT_RUNTIME` in the environment of its machines
+    #[arg(long, value_enum, default_value = "process")]
+    pub runtime: MachineRuntime,
+    /// Where the container engine listens, as `unix:///run/podman/podman.sock` [default: where
+    /// Podman and Docker usually do]
+    #[arg(long, value_name = "ADDRESS", env = "DOCKER_HOST")]
+    pub engine: Option<String>,
     /// Stop every machine on leaving; without it they run on and are found again
     #[arg(long)]
     pub stop_machines: bool,
@@ -207,6 +215,13 @@ pub struct Logs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the type says it")]
     pub platform: Platform,
+}
+
+/// In what a machine's program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MachineRuntime {
+    Process,
+    Container,
 }
 
 /// `holdpoint approve`.

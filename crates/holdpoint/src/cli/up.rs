@@ -6,12 +6,12 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use platform_local::{Platform as LocalPlatform, Settings as PlatformSettings};
+use platform_local::{Platform as LocalPlatform, Runtime, Settings as PlatformSettings};
 use rand::RngExt;
 
 use crate::adapter::build::BuildPlace;
 use crate::adapter::platform::{Platform, PlatformAddress};
-use crate::cli::arguments::{Shared, Up};
+use crate::cli::arguments::{MachineRuntime, Shared, Up};
 use crate::cli::fly_environment;
 use crate::daemon::StopSignals;
 use crate::exit_code::ExitCode;
@@ -45,6 +45,15 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
         api_listen: up.listen,
         proxy_listen: up.proxy_listen,
         allow_faults: up.allow_faults,
+        runtime: match up.runtime {
+            MachineRuntime::Process => Runtime::Process,
+            MachineRuntime::Container => Runtime::Container,
+        },
+        // another kind of address is told as a socket where no engine answers
+        engine_socket: up
+            .engine
+            .as_deref()
+            .map(|address| PathBuf::from(address.strip_prefix("unix://").unwrap_or(address))),
         ..PlatformSettings::new(state_dir.join(PLATFORM_FOLDER), token.clone())
     };
     let local = LocalPlatform::start(settings)

@@ -24,7 +24,8 @@ use crate::{
     fault::Target,
     identity,
     proxy::{Instance, InstanceSpec},
-    supervisor::{Ended, Exit, Launch, Program},
+    settings::Runtime,
+    supervisor::{Ended, Exit, Program, Ready},
 };
 
 /// The stop signal and time that a config without them gets (Fly's defaults).
@@ -100,25 +101,23 @@ impl Machine {
                 Err(reason) => return self.give_up(&mut inner, &reason).await,
             }
         };
-        let (context, copy, of_run) = (Arc::clone(&self.context), record.clone(), run.clone());
-        let prepared = tokio::task::spawn_blocking(move || {
-            launch::prepare(&context, &copy, &of_run).map_err(|error| error.to_string())
-        });
-        let prepared = prepared.await.unwrap_or_else(|error| Err(error.to_string()));
+        let ready = launch::make_ready(&self.context, &record, &run).await;
 
         self.wait_on_purpose(&run).await;
         let mut inner = self.inner.lock().await;
         if inner.record.run_shall_leave() {
-            // Something else is wanted meanwhile; what was prepared is left for the next start
-            // to remove.
+            // Something else is wanted meanwhile.
+            if let Ok(ready) = ready {
+                ready.discard().await;
+            }
             let mut record = inner.record.clone();
             self.context.ports.give_back(run.port);
             record.run = None;
             inner.phase = Phase::Idle;
             return self.note(&mut inner, record, Vec::new()).await;
         }
-        let started = match prepared {
-            Ok(launch) => self.start_program(&mut inner, &run, &launch).await,
+        let started = match ready {
+            Ok(ready) => self.start_program(&mut inner, &run, &ready).await,
             Err(reason) => Err(reason),
         };
         if let Err(reason) = started {
@@ -146,6 +145,13 @@ impl Machine {
     ) -> Result<(MachineRecord, RunRecord), String> {
         let port = self.context.ports.take().map_err(|error| error.to_string())?;
         let mut record = inner.record.clone();
+        let runtime = match record.runtime(self.context.settings.runtime) {
+            Ok(runtime) => runtime,
+            Err(reason) => {
+                self.context.ports.give_back(port);
+                return Err(reason);
+            }
+        };
         let stop = record.config.stop_config.clone().unwrap_or_default();
         let timeout = stop.timeout.map_or(STOP_TIMEOUT_DEFAULT, |timeout| timeout.0);
         let run = RunRecord {
@@ -159,6 +165,7 @@ impl Machine {
             stop_signal: stop.signal.unwrap_or_else(|| STOP_SIGNAL_DEFAULT.to_owned()),
             stop_timeout_ms: millis(timeout.min(STOP_TIMEOUT_MAX)),
             replace: false,
+            runtime,
         };
         record.run = Some(run.clone());
         record.state = MachineState::Starting;
@@ -173,9 +180,9 @@ impl Machine {
         self: &Arc<Self>,
         inner: &mut MutexGuard<'_, Inner>,
         run: &RunRecord,
-        launch: &Launch,
+        ready: &Ready,
     ) -> Result<(), String> {
-        let (program, ended) = Program::start(launch).await.map_err(|error| error.to_string())?;
+        let (program, ended) = Program::start(ready).await?;
         let mut record = inner.record.clone();
         record.state = MachineState::Started;
         if let Some(stored) = &mut record.run {
@@ -275,12 +282,16 @@ impl Machine {
         let restarting = record.goal == Goal::Run;
         let count = record.restart_count;
         let event = events::exit_event(exit, record.state, requested, restarting, count, now);
+        let program = inner.program.take();
         self.let_go(inner, run.as_ref());
         inner.phase = match restart {
             Some(wait) => Phase::BackingOff { until: clock::instant() + wait },
             None => Phase::Idle,
         };
         self.note(inner, record, vec![event]).await;
+        if let Some(program) = program {
+            program.remove().await;
+        }
     }
 
     /// Notes that the goal is reached.
@@ -296,6 +307,9 @@ impl Machine {
                 tracing::error!(%error, machine = self.id, "files of a machine may be left");
             }
             self.context.metrics.retire(&self.app, &self.id);
+            if record.runtime(self.context.settings.runtime) == Ok(Runtime::Container) {
+                self.context.remove_unused_images().await;
+            }
             record.state = MachineState::Destroyed;
             let now = clock::now();
             events.push(events::event("destroy", record.state, Source::Flyd, now));

@@ -4,12 +4,15 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use machines_api::types::{MachineConfig, Mount};
 use oci_image::{
     DigestError, ImageDigest,
+    layout::LayoutError,
     manifest::ImageConfig,
     unpack::{UnpackError, unpack},
 };
@@ -18,13 +21,20 @@ use super::{
     Context,
     record::{MachineRecord, RunRecord},
 };
-use crate::supervisor::{self, Launch, PLATFORM_VARIABLE, START_VARIABLE};
+use crate::{
+    settings::Runtime,
+    supervisor::{
+        self, Container, ContainerLaunch, Engine, Launch, PLATFORM_VARIABLE, Ready, START_VARIABLE,
+    },
+};
 
 /// Why a program could not be made ready.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PrepareError {
     #[error(transparent)]
     Unpack(#[from] UnpackError),
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     #[error(transparent)]
     Digest(#[from] DigestError),
     #[error("cannot prepare `{path}`: {source}")]
@@ -99,8 +109,34 @@ impl MachineFiles {
     }
 }
 
-/// Makes everything for this start. It takes as long as copying the image does.
-pub(super) fn prepare(
+/// Makes everything for this start; a failure is told in words for people.
+pub(super) async fn make_ready(
+    context: &Arc<Context>,
+    record: &MachineRecord,
+    run: &RunRecord,
+) -> Result<Ready, String> {
+    let (of_context, copy, of_run) = (Arc::clone(context), record.clone(), run.clone());
+    match run.runtime {
+        Runtime::Process => {
+            let prepared = tokio::task::spawn_blocking(move || {
+                prepare(&of_context, &copy, &of_run).map_err(|error| error.to_string())
+            });
+            let launch = prepared.await.unwrap_or_else(|error| Err(error.to_string()))?;
+            Ok(Ready::Process(launch))
+        }
+        Runtime::Container => {
+            let launch = prepare_container(context, record, run);
+            let launch = launch.map_err(|error| error.to_string())?;
+            let engine = Engine::find(context.settings.engine_socket.as_deref()).await;
+            let engine = engine.map_err(|error| error.to_string())?;
+            let made = Container::create(&engine, &context.images, &launch).await;
+            made.map(Ready::Container).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// Makes everything for a process. It takes as long as copying the image does.
+fn prepare(
     context: &Context,
     record: &MachineRecord,
     run: &RunRecord,
@@ -126,6 +162,55 @@ pub(super) fn prepare(
         output: log,
         limits: record.limits(&context.settings),
         hold: context.limiter.hold(&run.start),
+    })
+}
+
+/// Makes what a container needs beside its image.
+fn prepare_container(
+    context: &Context,
+    record: &MachineRecord,
+    run: &RunRecord,
+) -> Result<ContainerLaunch, PrepareError> {
+    let files = MachineFiles::of(context, &record.id);
+    files.remove_roots_except(None);
+    let digest: ImageDigest = run.image_digest.parse()?;
+    let image = context.images.read_config(&digest)?.config;
+    let log = files.log();
+    fs::create_dir_all(&files.directory).map_err(at(&files.directory))?;
+    supervisor::rotate(&log).map_err(at(&log))?;
+    let mut volumes = Vec::new();
+    for mount in &record.config.mounts {
+        let path = &mount.path;
+        let plain = |component| matches!(component, Component::Normal(_) | Component::RootDir);
+        // The engine takes a colon for the beginning of options.
+        if !path.starts_with('/') || path.contains(':') || !Path::new(path).components().all(plain)
+        {
+            return Err(PrepareError::Mount { path: path.clone() });
+        }
+        let volume = files.volume(mount);
+        if !volume.exists() {
+            fs::create_dir_all(&volume).map_err(at(&volume))?;
+            // The image's user may be any; others don't get here through the state directory.
+            let everybody = fs::Permissions::from_mode(0o777);
+            fs::set_permissions(&volume, everybody).map_err(at(&volume))?;
+        }
+        volumes.push((volume, path.clone()));
+    }
+    let mut environment = environment(context, record, run, &image);
+    // By these a process is found again; a container has labels.
+    for mark in [START_VARIABLE, PLATFORM_VARIABLE] {
+        environment.remove(mark);
+    }
+    Ok(ContainerLaunch {
+        platform: context.platform_id.clone(),
+        machine: record.id.clone(),
+        start: run.start.clone(),
+        image: digest,
+        command: command(&record.config, &image),
+        environment,
+        volumes,
+        limits: record.limits(&context.settings),
+        log,
     })
 }
 

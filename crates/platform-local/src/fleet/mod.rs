@@ -35,14 +35,14 @@ pub(crate) use release::{NewRelease, ReleaseRecord};
 pub(crate) use wait::Awaited;
 
 use crate::{
-    error::Refusal,
+    error::{Refusal, StartError},
     fault::{self, Faults},
     log::AppLogs,
     metrics::Metrics,
     proxy::Routes,
-    settings::Settings,
+    settings::{Runtime, Settings},
     store::{Store, StoreError},
-    supervisor::{Limiter, PortPool, Survivors},
+    supervisor::{Containers, Engine, EngineError, Limiter, PortPool, Survivors},
 };
 use launch::MachineFiles;
 use record::MachineRecord;
@@ -74,6 +74,26 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// Whether a container of this machine may be there.
+    fn has_container(&self, record: &MachineRecord) -> bool {
+        record.run.as_ref().is_some_and(|run| run.runtime == Runtime::Container)
+            || (!record.is_gone()
+                && record.runtime(self.settings.runtime) == Ok(Runtime::Container))
+    }
+
+    async fn containers(&self) -> Result<Containers, EngineError> {
+        let engine = Engine::find(self.settings.engine_socket.as_deref()).await?;
+        Containers::find(engine, &self.platform_id).await
+    }
+
+    /// Takes images out of the engine that no machine's container was made from.
+    async fn remove_unused_images(&self) {
+        match Engine::find(self.settings.engine_socket.as_deref()).await {
+            Ok(engine) => engine.remove_unused_images(&self.platform_id).await,
+            Err(error) => tracing::warn!(%error, "images may be left in the engine"),
+        }
+    }
+
     fn secrets_of(&self, app: &str) -> BTreeMap<String, String> {
         let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
         let Some(app) = apps.get(app) else {
@@ -99,7 +119,7 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Loads what is stored, takes over the programs that still run, and keeps every machine on
     /// its way from then on.
-    pub(crate) async fn open(context: Context) -> Result<Self, StoreError> {
+    pub(crate) async fn open(context: Context) -> Result<Self, StartError> {
         for app in context.store.apps::<AppRecord>().await? {
             let mut apps = context.apps.write().unwrap_or_else(PoisonError::into_inner);
             apps.insert(app.name.clone(), app);
@@ -114,10 +134,19 @@ impl Fleet {
         };
         let records = fleet.stored_records().await?;
         let mut survivors = Survivors::find(&fleet.context.platform_id);
+        let mut containers = None;
+        if records.iter().any(|record| fleet.context.has_container(record))
+            || fleet.context.settings.runtime == Runtime::Container
+        {
+            containers = Some(fleet.context.containers().await?);
+        }
         for record in records {
-            fleet.resume(record, &mut survivors).await?;
+            fleet.resume(record, &mut survivors, containers.as_mut()).await?;
         }
         survivors.kill_the_rest();
+        if let Some(containers) = containers {
+            containers.remove_the_rest().await;
+        }
         fleet.end_groups_without_program().await;
         for machine in fleet.all_machines() {
             fleet.tasks.spawn(keeper::keep(machine));
@@ -158,6 +187,17 @@ impl Fleet {
             });
             if gone.await.is_err() {
                 tracing::debug!(machine = machine.id, "a machine is no longer watched");
+            }
+        }
+        let had_containers = |machine: &Arc<Machine>| {
+            machine.snapshot().record.runtime(self.context.settings.runtime)
+                == Ok(Runtime::Container)
+        };
+        if machines.iter().any(had_containers) {
+            // Whoever wants nothing to run on wants nothing to be left either.
+            match self.context.containers().await {
+                Ok(containers) => containers.remove_the_rest().await,
+                Err(error) => tracing::warn!(%error, "containers may be left in the engine"),
             }
         }
     }
@@ -272,6 +312,7 @@ impl Fleet {
         &self,
         record: MachineRecord,
         survivors: &mut Survivors,
+        containers: Option<&mut Containers>,
     ) -> Result<(), StoreError> {
         let events = self.context.store.events(&record.id).await?;
         let files = MachineFiles::of(&self.context, &record.id);
@@ -280,9 +321,19 @@ impl Fleet {
         let mut inner = machine.inner.lock().await;
         if let Some(run) = inner.record.run.clone() {
             let mut record = inner.record.clone();
-            let hold = self.context.limiter.hold_of_earlier(&run.start);
-            let limits = record.limits(&self.context.settings);
-            match survivors.claim(&run.start, run.identity(), hold, &limits) {
+            let found = match run.runtime {
+                Runtime::Process => {
+                    let hold = self.context.limiter.hold_of_earlier(&run.start);
+                    let limits = record.limits(&self.context.settings);
+                    survivors.claim(&run.start, run.identity(), hold, &limits)
+                }
+                Runtime::Container => {
+                    containers.and_then(|containers| containers.claim(&run.start, files.log()))
+                }
+            };
+            let was_started = run.pid.is_some()
+                || (run.runtime == Runtime::Container && record.state != MachineState::Starting);
+            match found {
                 Some((program, ended)) => {
                     self.context.ports.keep(run.port);
                     if let Some(stored) = &mut record.run {
@@ -295,7 +346,7 @@ impl Fleet {
                     machine.run(&mut inner, &record, &run, program, ended);
                 }
                 // It ended while nobody watched: the keeper settles that by its policy.
-                None if run.pid.is_some() => {
+                None if was_started => {
                     inner.phase = Phase::Running;
                     inner.exit = Some(self.context.limiter.unseen_exit(&run.start));
                 }

@@ -10,9 +10,13 @@ use machines_api::types::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    settings::Settings,
+    settings::{Runtime, Settings},
     supervisor::{Identity, Limits, memory_mb},
 };
+
+/// The variable by which an app chooses in what its machines run. Every way to deploy carries the
+/// environment of a machine, and Fly itself takes no notice of it.
+const RUNTIME_VARIABLE: &str = "HOLDPOINT_RUNTIME";
 
 /// Events that stand in a machine's own description.
 const EVENTS_SHOWN: usize = 20;
@@ -87,6 +91,9 @@ pub(crate) struct RunRecord {
     pub(crate) stop_timeout_ms: u64,
     /// Somebody asked for a restart: another start shall take its place.
     pub(crate) replace: bool,
+    /// In what it runs. Records of before there were containers don't say.
+    #[serde(default)]
+    pub(crate) runtime: Runtime,
 }
 
 impl RunRecord {
@@ -94,9 +101,9 @@ impl RunRecord {
         Some(Identity { pid: self.pid?, start_ticks: self.start_ticks? })
     }
 
-    pub(crate) fn identify(&mut self, identity: Identity) {
-        self.pid = Some(identity.pid);
-        self.start_ticks = Some(identity.start_ticks);
+    pub(crate) fn identify(&mut self, identity: Option<Identity>) {
+        self.pid = identity.map(|identity| identity.pid);
+        self.start_ticks = identity.map(|identity| identity.start_ticks);
     }
 }
 
@@ -116,6 +123,18 @@ impl MachineRecord {
 
     pub(crate) fn memory_mb(&self) -> u64 {
         memory_mb(self.config.guest.as_ref())
+    }
+
+    /// In what the next start shall run: as the config says, else as the platform does by default.
+    pub(crate) fn runtime(&self, default: Runtime) -> Result<Runtime, String> {
+        match self.config.env.get(RUNTIME_VARIABLE).map(String::as_str) {
+            None => Ok(default),
+            Some("process") => Ok(Runtime::Process),
+            Some("container") => Ok(Runtime::Container),
+            Some(other) => Err(format!(
+                "`{other}` is no runtime\nhint: set `{RUNTIME_VARIABLE}` to `process` or `container`"
+            )),
+        }
     }
 
     /// What the program may use.
@@ -209,6 +228,7 @@ pub(super) mod tests {
             stop_signal: "SIGTERM".to_owned(),
             stop_timeout_ms: 5000,
             replace: false,
+            runtime: Runtime::Process,
         }
     }
 
@@ -220,6 +240,18 @@ pub(super) mod tests {
         assert!(with(run("v2"), Goal::Stop).run_shall_leave());
         let replaced = RunRecord { replace: true, ..run("v2") };
         assert!(with(replaced, Goal::Run).run_shall_leave());
+    }
+
+    #[test]
+    fn an_app_chooses_its_runtime_by_its_environment() {
+        let with = |value: &str| {
+            let mut record = machine();
+            record.config.env.insert(RUNTIME_VARIABLE.to_owned(), value.to_owned());
+            record.runtime(Runtime::Process)
+        };
+        assert_eq!(machine().runtime(Runtime::Container), Ok(Runtime::Container));
+        assert_eq!(with("container"), Ok(Runtime::Container));
+        assert!(with("jail").expect_err("refused").contains("hint:"));
     }
 
     #[test]

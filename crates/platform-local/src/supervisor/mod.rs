@@ -4,6 +4,7 @@
 
 mod adopt;
 mod cgroup;
+mod container;
 mod exit;
 mod limiter;
 mod limits;
@@ -19,6 +20,7 @@ mod tools;
 
 pub(crate) use adopt::{PLATFORM_VARIABLE, START_VARIABLE, Survivors};
 use cgroup::Group;
+pub(crate) use container::{Container, ContainerLaunch, Containers, Engine, EngineError};
 pub(crate) use exit::Exit;
 pub(crate) use limiter::{Hold, Limiter};
 pub(crate) use limits::{Limits, Stats, memory_mb};
@@ -28,5 +30,5 @@ pub(crate) use memory_group::{MemoryGroup, available_bytes, make_first_victim};
 pub(crate) use ports::PortPool;
 pub(crate) use process::{Identity, Launch};
 pub(crate) use process_files::{computed_ticks, load_averages};
-pub(crate) use program::{Ended, Program};
+pub(crate) use program::{Ended, Program, Ready};
 pub(crate) use tools::{mount, take_memory, unmount};

@@ -216,13 +216,13 @@ fn join(group: &Group, pid: i32) {
 
 /// A process handle becomes readable when the process ends.
 #[expect(deprecated, reason = "its successor is unsafe; an owned handle is sound in either")]
-async fn wait_for_end(handle: Arc<OwnedFd>) -> io::Result<()> {
+pub(super) async fn wait_for_end(handle: Arc<OwnedFd>) -> io::Result<()> {
     let watched = AsyncFd::with_interest(handle, Interest::READABLE)?;
     watched.readable().await?.retain_ready();
     Ok(())
 }
 
-fn open(pid: i32) -> io::Result<OwnedFd> {
+pub(super) fn open(pid: i32) -> io::Result<OwnedFd> {
     let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("no process has this id"))?;
     Ok(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
 }

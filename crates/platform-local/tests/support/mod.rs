@@ -22,6 +22,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use state::StateDirectory;
 
+pub mod engine;
 pub mod load;
 pub mod state;
 

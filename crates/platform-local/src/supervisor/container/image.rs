@@ -1,0 +1,124 @@
+//! Gives an engine the images that machines run, straight from the platform's own store, and takes
+//! them away again when no machine has use for them.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use futures::stream;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::{Method, body::Frame};
+use oci_image::{ImageDigest, archive::write_archive, layout::Layout};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::engine::{Ask, Engine, EngineError};
+
+/// Pieces of an archive that wait for the engine.
+const PIECES_MAX: usize = 8;
+
+/// Small writes are put together to pieces of this size.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// An image as a list of the engine shows it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Listed {
+    /// Older engines write `null` where there are none.
+    repo_tags: Option<Vec<String>>,
+}
+
+/// The name under which an engine keeps images of this platform.
+fn repository(platform: &str) -> String {
+    format!("localhost/holdpoint-{}", platform.to_ascii_lowercase())
+}
+
+/// The name of an image in an engine.
+pub(super) fn name(platform: &str, digest: &ImageDigest) -> String {
+    format!("{}:{}", repository(platform), digest.hex())
+}
+
+/// Makes sure that the engine has the image.
+pub(super) async fn provide(
+    engine: &Engine,
+    layout: &Layout,
+    platform: &str,
+    digest: &ImageDigest,
+) -> Result<(), EngineError> {
+    let path = format!("/images/{}/json", name(platform, digest));
+    match engine.done(Ask::new(Method::GET, path, "tell of the image")).await {
+        Err(error) if error.is_missing() => {}
+        known => return known,
+    }
+    let (pieces, received) = mpsc::channel::<io::Result<Bytes>>(PIECES_MAX);
+    let (layout, digest) = (layout.clone(), digest.clone());
+    let (repository, tag) = (repository(platform), digest.hex().to_owned());
+    tokio::task::spawn_blocking(move || {
+        let mut sink = Sink { pieces: pieces.clone(), piece: Vec::new() };
+        if let Err(error) = write_archive(&layout, &digest, &repository, &tag, &mut sink)
+            && pieces.blocking_send(Err(io::Error::other(error.to_string()))).is_err()
+        {
+            tracing::debug!(%error, "nobody waits for an archive any more");
+        }
+    });
+    let frames = stream::unfold(received, async |mut received| {
+        let piece = received.recv().await?;
+        Some((piece.map(Frame::data), received))
+    });
+    let ask = Ask::new(Method::POST, "/images/load", "load the image")
+        .with_archive(StreamBody::new(frames).boxed());
+    // Of unknown length, and read to its end: engines report errors of loading there.
+    let answer = engine.stream(ask).await?;
+    let body = answer.into_body().collect().await.map_err(|cause| engine.broken(&cause))?;
+    tracing::debug!(answer = %String::from_utf8_lossy(&body.to_bytes()), "an image was loaded");
+    Ok(())
+}
+
+/// Removes an image that no container has use for; the engine knows better than the platform.
+pub(super) async fn remove(engine: &Engine, name: &str) {
+    let ask = Ask::new(Method::DELETE, format!("/images/{name}"), "remove the image");
+    match engine.done(ask).await {
+        Ok(()) => {}
+        Err(error) if error.is_missing() || error.is_conflict() => {
+            tracing::debug!(%error, name, "an image stays");
+        }
+        Err(error) => tracing::warn!(%error, name, "an image may be left in the engine"),
+    }
+}
+
+/// Removes all images of the platform that no container has use for.
+pub(super) async fn remove_unused(engine: &Engine, platform: &str) -> Result<(), EngineError> {
+    let repository = repository(platform);
+    let path = format!(
+        "/images/json?filters=%7B%22reference%22%3A%5B%22{}%22%5D%7D",
+        repository.replace('/', "%2F")
+    );
+    let listed: Vec<Listed> = engine.read(Ask::new(Method::GET, path, "list images")).await?;
+    let own = format!("{repository}:");
+    for name in listed.into_iter().filter_map(|image| image.repo_tags).flatten() {
+        if name.starts_with(&own) {
+            remove(engine, &name).await;
+        }
+    }
+    Ok(())
+}
+
+/// Hands an archive over from the thread that writes it.
+struct Sink {
+    pieces: mpsc::Sender<io::Result<Bytes>>,
+    piece: Vec<u8>,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= PIECE_BYTES {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let piece = Bytes::from(std::mem::take(&mut self.piece));
+        self.pieces.blocking_send(Ok(piece)).map_err(|_closed| io::ErrorKind::BrokenPipe.into())
+    }
+}

@@ -1,0 +1,95 @@
+//! A container engine for one test: a Podman with storage, settings and a socket of its own. When
+//! the test ends, well or badly, nothing of it is left.
+
+use std::{
+    fs,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// Raising limits is not permitted everywhere, and these are low enough for every computer.
+/// `runc` accepts every layout of control groups.
+const SETTINGS: &str = r#"
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "runc"
+"#;
+
+pub struct Engine {
+    directory: TempDir,
+    service: Child,
+}
+
+impl Engine {
+    pub async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("containers.conf"), SETTINGS).expect("written");
+        let socket = format!("unix://{}", directory.path().join("engine.sock").display());
+        let service = podman(directory.path(), &["system", "service", "--time", "0", &socket])
+            .spawn()
+            .expect("Podman, which `cargo xtask setup` installs");
+        let engine = Self { directory, service };
+        super::until("the engine answers", || async {
+            UnixStream::connect(engine.socket()).is_ok()
+        })
+        .await;
+        engine
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("engine.sock")
+    }
+
+    /// All containers, whatever their state.
+    pub fn containers(&self) -> Vec<String> {
+        self.lines(&["ps", "--all", "--quiet"])
+    }
+
+    pub fn images(&self) -> Vec<String> {
+        self.lines(&["images", "--quiet"])
+    }
+
+    fn lines(&self, arguments: &[&str]) -> Vec<String> {
+        let output = podman(self.directory.path(), arguments).stdout(Stdio::piped()).output();
+        let output = output.expect("an answer");
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        drop(self.service.kill());
+        drop(self.service.wait());
+        for arguments in [["rm", "--all", "--force"], ["rmi", "--all", "--force"]] {
+            drop(podman(self.directory.path(), &arguments).stdout(Stdio::null()).status());
+        }
+        // Podman keeps its storage mounted on itself.
+        unmount(&self.directory.path().join("root/overlay"));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what the engine did is undone in its own way")]
+fn unmount(place: &Path) {
+    drop(Command::new("umount").arg("--lazy").arg(place).stderr(Stdio::null()).status());
+}
+
+#[expect(clippy::disallowed_methods, reason = "the engine is a process of its own")]
+fn podman(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("podman");
+    for (flag, place) in [("--root", "root"), ("--runroot", "runroot"), ("--tmpdir", "tmp")] {
+        command.arg(flag).arg(directory.join(place));
+    }
+    command
+        .env("CONTAINERS_CONF", directory.join("containers.conf"))
+        .args(["--log-level", "error"])
+        .args(arguments)
+        .stdin(Stdio::null());
+    command
+}
