@@ -14,11 +14,14 @@ use std::{env, io::Write as _, path::Path, time::Duration};
 
 use axum::{
     Router,
-    body::Bytes,
-    extract::Query,
+    body::{Body, Bytes},
+    extract::{Query, Request},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    response::{IntoResponse as _, Response},
     routing::{get, post},
 };
+use futures::StreamExt as _;
+use hyper_util::rt::TokioIo;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
@@ -44,6 +47,9 @@ async fn main() -> std::io::Result<()> {
         .route("/replay", get(replay).post(replay))
         .route("/count", post(count))
         .route("/hold", post(hold))
+        .route("/break", post(break_off))
+        .route("/events", get(events))
+        .route("/upgrade", get(upgrade))
         .route("/exit", post(exit));
     if let Some(delay_ms) = number("START_DELAY_MS") {
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
@@ -118,6 +124,30 @@ async fn hold(Query(query): Query<Vec<(String, usize)>>) -> String {
         std::mem::forget(vec![1_u8; megabytes << 20]);
     });
     "soon".to_owned()
+}
+
+/// Ends in the middle of a request, without an answer.
+async fn break_off() -> StatusCode {
+    std::process::exit(1)
+}
+
+/// Sends one event and then nothing, for ever.
+async fn events() -> Response {
+    let first = futures::stream::iter([Ok::<_, std::io::Error>("data: first\n\n")]);
+    let body = Body::from_stream(first.chain(futures::stream::pending()));
+    ([("content-type", "text/event-stream")], body).into_response()
+}
+
+/// Changes the protocol to one that sends back what it gets.
+async fn upgrade(mut request: Request) -> Response {
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+        drop(tokio::io::copy(&mut read, &mut write).await);
+    });
+    let headers = [("connection", "upgrade"), ("upgrade", "echo")];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 async fn exit(Query(query): Query<Vec<(String, i32)>>) -> String {

@@ -21,6 +21,11 @@ pub(crate) async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
+/// A timer that can be set anew.
+pub(crate) fn timer(deadline: Instant) -> tokio::time::Sleep {
+    tokio::time::sleep_until(deadline.into())
+}
+
 /// Waits until the deadline; for ever, if there is none.
 pub(crate) async fn pause_until(deadline: Option<Instant>) {
     match deadline {

@@ -40,6 +40,10 @@ pub enum StartError {
     #[error(transparent)]
     Images(#[from] LayoutError),
     #[error(
+        "cannot start the proxy's workers: {source}\nhint: raise the number of threads and files that a process may have (`ulimit -u`, `ulimit -n`)"
+    )]
+    Workers { source: io::Error },
+    #[error(
         "the platform's token is empty\nhint: choose one; clients send it as `Authorization: Bearer TOKEN`"
     )]
     EmptyToken,

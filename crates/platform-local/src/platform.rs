@@ -81,7 +81,8 @@ impl Platform {
         let limits = context.limiter.description();
         let fleet = Fleet::open(context).await?;
         fleet.spawn(log::collect(fleet.clone()));
-        let proxy = Proxy::serve(proxy_listener, fleet.clone(), proxy_address.port());
+        let proxy = Proxy::serve(proxy_listener, fleet.clone(), proxy_address.port())
+            .map_err(|source| StartError::Workers { source })?;
         let api_stop = CancellationToken::new();
         let api = axum::serve(api_listener, api::router(fleet.clone()))
             .with_graceful_shutdown(api_stop.clone().cancelled_owned())

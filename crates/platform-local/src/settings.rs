@@ -38,6 +38,12 @@ pub struct Settings {
     pub idle_look_ms: u64,
     /// Milliseconds for which a request waits for a machine to become ready.
     pub hold_ms: u64,
+    /// Milliseconds in which the headers of a client's request must arrive.
+    pub head_read_ms: u64,
+    /// Milliseconds for which a client may pause in the middle of a request's body.
+    pub body_silence_ms: u64,
+    /// Connections that clients at one address may have at once.
+    pub connections_per_address: usize,
     /// The region that all machines are in.
     pub region: String,
     /// Whether a shared CPU gives no more than the baseline that Fly documents, a sixteenth of a
@@ -64,6 +70,11 @@ impl Settings {
             idle_look_ms: 10_000,
             // Fly publishes no limit; a browser's user waits no longer than this.
             hold_ms: 30_000,
+            // What common servers allow: enough for a bad line, too little to be held up by many.
+            head_read_ms: 15_000,
+            body_silence_ms: 60_000,
+            // On one computer all clients share one address.
+            connections_per_address: 2048,
             region: "local".to_owned(),
             shared_cpu_baseline: false,
             runtime: Runtime::Process,

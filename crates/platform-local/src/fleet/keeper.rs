@@ -23,7 +23,7 @@ use crate::{
     clock,
     fault::Target,
     identity,
-    proxy::{Instance, InstanceSpec},
+    proxy::{Instance, InstanceSpec, Manner},
     settings::Runtime,
     supervisor::{Ended, Exit, Program, Ready},
 };
@@ -214,6 +214,7 @@ impl Machine {
             address: ([127, 0, 0, 1], run.port).into(),
             soft_limit: limit(limits.and_then(|limits| limits.soft_limit)),
             hard_limit: limit(limits.and_then(|limits| limits.hard_limit)),
+            manner: Manner::of(&record.config.services),
             drained: Arc::clone(&self.nudge),
             meter: self.context.metrics.machine(&self.app, &self.id),
         });

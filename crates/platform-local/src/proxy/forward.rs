@@ -2,29 +2,28 @@
 //! where that cannot do harm, follows a replay, breaks the answer if a fault says so, and counts.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request::Parts};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{header, request::Parts};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    body::{AnswerBody, ReplayableBody, VisitingBody},
+    body::{AnswerBody, ClientFault, MachineBody, ReplayableBody},
+    client_stream::{ActiveRequest, Activity},
+    connections::{Answered, Manner, SendError},
     headers::{self, Sender},
     hold::{self, NoMachine},
     replay::{REPLAYS_MAX, Replay},
     route::{Choice, Instance, Visit},
+    tunnel,
 };
-use crate::{
-    clock,
-    fault::{AnswerStrike, BreakingBody},
-    fleet::Fleet,
-    identity,
-};
+use crate::{clock, fault::AnswerStrike, fleet::Fleet, identity};
 
 /// A machine that has not begun its answer by then is given up; a model's long answer begins well
 /// before.
@@ -38,23 +37,42 @@ const BROKEN_MAX: u32 = 3;
 pub(crate) struct Forwarder {
     pub(super) fleet: Fleet,
     pub(super) region: String,
-    pub(super) port: u16,
+    pub(super) region_value: HeaderValue,
     pub(super) hold: Duration,
+    /// A client's body may pause for so long.
+    pub(super) body_silence_max: Duration,
+    /// Where the fleet does its work; requests are answered elsewhere.
+    pub(super) runtime: Handle,
+    /// Set when the proxy stops: tunnels end, for they would not end by themselves.
+    pub(super) stop: CancellationToken,
+}
+
+/// What all requests of one connection have in common.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) sender: Sender,
+    pub(super) worker: usize,
+    pub(super) activity: Arc<Activity>,
 }
 
 /// A request on its way, over all attempts.
 struct Journey {
-    id: String,
+    id: HeaderValue,
     app: String,
     method: Method,
-    path: String,
+    uri: Uri,
     headers: HeaderMap,
     body: ReplayableBody,
+    /// The client's end, if the request asks for another protocol.
+    upgrade: Option<OnUpgrade>,
     choice: Choice,
     deadline: Instant,
+    worker: usize,
+    active: Option<ActiveRequest>,
     replays: u32,
     broken: u32,
-    refused: bool,
+    /// The age of the program that refused the last connection.
+    refused_at_age: Option<Duration>,
 }
 
 /// How an attempt went, if it was not answered.
@@ -68,36 +86,45 @@ impl Forwarder {
     /// Answers a request; whatever goes wrong becomes an answer too.
     pub(super) async fn answer(
         &self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
+        mut request: Request<Incoming>,
+        origin: &Origin,
     ) -> Response<AnswerBody> {
         let begun = clock::instant();
-        let id = identity::version();
+        let active = origin.activity.begin();
+        let id = request_id();
+        let upgrade = request.extensions_mut().remove::<OnUpgrade>();
         let (parts, incoming) = request.into_parts();
-        let Some(app) = headers::app_of(&parts) else {
+        let Some(app) = headers::host_of(&parts).and_then(headers::app_of) else {
             let text = "no app is named\nhint: send the host `APP.localhost`";
-            return own_answer(StatusCode::NOT_FOUND, text, &id);
+            return own_answer(StatusCode::NOT_FOUND, text, id, active);
         };
-        if !self.fleet.has_app(&app) {
+        let is_known = self.fleet.routes().any(&app).is_some() || self.fleet.has_app(&app);
+        if !is_known {
             let text = format!("there is no app `{app}`");
-            return own_answer(StatusCode::NOT_FOUND, &text, &id);
+            return own_answer(StatusCode::NOT_FOUND, &text, id, active);
         }
-        let journey = self.begin(id, app.clone(), parts, ReplayableBody::new(incoming), peer);
+        let app = app.into_owned();
+        let body = ReplayableBody::new(incoming, self.body_silence_max);
+        let upgrade = upgrade.filter(|_| headers::asks_for_upgrade(&parts));
+        let journey = self.begin(id, app.clone(), parts, body, upgrade, origin, active);
         let answer = self.travel(journey).await;
         let took = clock::instant().duration_since(begun);
         self.fleet.metrics().app(&app).answered(answer.status().as_u16(), took);
         answer
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of a journey, each used once")]
     fn begin(
         &self,
-        id: String,
+        id: HeaderValue,
         app: String,
         parts: Parts,
         body: ReplayableBody,
-        peer: SocketAddr,
+        upgrade: Option<OnUpgrade>,
+        origin: &Origin,
+        active: ActiveRequest,
     ) -> Journey {
-        let mut headers = parts.headers;
+        let (version, mut headers) = (parts.version, parts.headers);
         let mut wanted = |name| {
             let value = headers.remove(name)?;
             value.to_str().ok().map(str::to_owned)
@@ -107,35 +134,49 @@ impl Forwarder {
             prefer: wanted(headers::PREFER_INSTANCE),
             ..Choice::default()
         };
-        let sender = Sender { address: peer.ip(), proxy_port: self.port };
-        headers::prepare_request(&mut headers, sender, &self.region, &id);
+        headers::prepare_request(
+            &mut headers,
+            version,
+            &origin.sender,
+            &self.region_value,
+            &id,
+            upgrade.is_some(),
+        );
+        if let Some(host) = parts.uri.authority()
+            && let Ok(host) = HeaderValue::from_str(host.as_str())
+        {
+            headers.insert(header::HOST, host);
+        }
         Journey {
             id,
             app,
             method: parts.method,
-            path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            uri: parts.uri,
             headers,
             body,
+            upgrade,
             choice,
             deadline: clock::instant() + self.hold,
+            worker: origin.worker,
+            active: Some(active),
             replays: 0,
             broken: 0,
-            refused: false,
+            refused_at_age: None,
         }
     }
 
     async fn travel(&self, mut journey: Journey) -> Response<AnswerBody> {
         loop {
-            let found =
-                hold::find(&self.fleet, &journey.app, &mut journey.choice, journey.deadline).await;
-            let visit = match found {
-                Ok(visit) => visit,
-                Err(reason) => return no_machine(&journey, reason),
+            let Journey { app, choice, deadline, refused_at_age, .. } = &mut journey;
+            let found = hold::find(self, app, choice, *deadline, *refused_at_age).await;
+            let attempt = match found {
+                Ok(visit) => self.attempt(&mut journey, visit).await,
+                Err(reason) => journey.no_machine(&reason),
             };
-            match self.attempt(&mut journey, visit).await {
+            match attempt {
                 Attempt::Answered(answer) => return answer,
                 Attempt::Again => {}
-                Attempt::Failed(status, text) => return own_answer(status, &text, &journey.id),
+                Attempt::Failed(status, text) => return journey.fail(status, &text),
             }
         }
     }
@@ -145,27 +186,27 @@ impl Forwarder {
         let request = match journey.request_to(instance) {
             Ok(request) => request,
             Err(error) => {
-                return Attempt::Failed(
-                    StatusCode::BAD_REQUEST,
-                    format!("cannot be sent: {error}"),
-                );
+                let text = format!("cannot be sent: {error}");
+                return Attempt::Failed(StatusCode::BAD_REQUEST, text);
             }
-        };
-        let Some(client) = instance.client() else {
-            // It entered an instance whose drain had run out of time; another one takes it.
-            journey.choice.excluded.insert(instance.start.clone());
-            return Attempt::Again;
         };
         let begun = clock::instant();
         if let Some(delay) = self.fleet.faults().delay_of(instance.target()) {
             clock::pause(delay).await;
         }
-        let sent = tokio::time::timeout(ANSWER_BEGIN_MAX, client.request(request)).await;
-        let took = clock::instant().duration_since(begun);
-        match sent {
-            Ok(Ok(answer)) => self.deliver(journey, visit, answer, took),
+        let sent = instance.connections().send(journey.worker, request);
+        match tokio::time::timeout(ANSWER_BEGIN_MAX, sent).await {
+            Ok(Ok(answered)) => {
+                let took = clock::instant().duration_since(begun);
+                self.deliver(journey, visit, answered, took).await
+            }
+            // It entered an instance whose drain had run out of time; another one takes it.
+            Ok(Err(SendError::Closed)) => {
+                journey.choice.excluded.insert(instance.start.clone());
+                Attempt::Again
+            }
             Ok(Err(error)) => {
-                let cause = if error.is_connect() { "refused" } else { "broken" };
+                let cause = if error.nothing_was_sent() { "refused" } else { "broken" };
                 self.fleet.metrics().app(&journey.app).retried(cause);
                 journey.retry(instance, &error)
             }
@@ -176,35 +217,75 @@ impl Forwarder {
         }
     }
 
-    fn deliver(
+    async fn deliver(
         &self,
         journey: &mut Journey,
         visit: Visit,
-        answer: Response<Incoming>,
+        answered: Answered,
         took: Duration,
     ) -> Attempt {
-        let instance = visit.instance();
+        let Answered { mut answer, sender } = answered;
+        let instance = Arc::clone(visit.instance());
         if let Some(value) = answer.headers().get(headers::REPLAY) {
             let replay = Replay::parse(value.to_str().unwrap_or_default());
-            return journey.replay(instance, replay, &self.region);
+            return journey.replay(&instance, replay, &self.region);
         }
-        let machine = instance.machine.clone();
-        let digest = instance.image_digest.clone();
-        let meter = Arc::clone(&instance.meter);
+        let Some(active) = journey.active.take() else { return Attempt::Again };
         let struck = self.fleet.faults().strike_answer(instance.target());
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS && struck.is_none() {
+            let ends = journey.upgrade.take().zip(answer.extensions_mut().remove());
+            return self.begin_tunnel(journey, visit, answer, ends, active, took);
+        }
         let (mut parts, incoming) = answer.into_parts();
         let mut answer = if let Some(AnswerStrike::Status(status)) = struck {
-            own_answer(status, "this answer was broken on purpose by a fault", &journey.id)
+            let text = "this answer was broken on purpose by a fault";
+            own_answer(status, text, journey.id.clone(), active)
         } else {
-            headers::prepare_answer(&mut parts.headers, &journey.id);
+            headers::prepare_answer(&mut parts.headers, parts.version, journey.id.clone(), false);
             parts.version = Version::HTTP_11;
-            Response::from_parts(parts, VisitingBody::boxed(incoming, visit))
+            let mut body = MachineBody::new(incoming, sender, journey.worker, visit);
+            if let Err(error) = body.begin().await {
+                let machine = &instance.machine;
+                let text = format!("machine `{machine}` broke off its answer: {error}");
+                own_answer(StatusCode::BAD_GATEWAY, &text, journey.id.clone(), active)
+            } else {
+                Response::from_parts(parts, AnswerBody::of_machine(body, active))
+            }
         };
         let status = answer.status().as_u16();
-        meter.answered(status, took);
-        headers::set(answer.headers_mut(), headers::SERVED_BY, &machine);
-        headers::set(answer.headers_mut(), headers::SERVED_IMAGE, &digest);
-        Attempt::Answered(broken_off(answer, struck))
+        instance.meter.answered(status, took);
+        instance.signature().sign(answer.headers_mut());
+        Attempt::Answered(match struck {
+            Some(AnswerStrike::Reset { after_half }) => {
+                answer.map(|body| body.broken_off(after_half))
+            }
+            Some(AnswerStrike::Status(_)) | None => answer,
+        })
+    }
+
+    /// Joins the client's connection with the machine's; the machine is busy until either ends.
+    fn begin_tunnel(
+        &self,
+        journey: &Journey,
+        visit: Visit,
+        answer: Response<Incoming>,
+        ends: Option<(OnUpgrade, OnUpgrade)>,
+        active: ActiveRequest,
+        took: Duration,
+    ) -> Attempt {
+        let instance = Arc::clone(visit.instance());
+        let Some((client, machine)) = ends else {
+            let text = format!("machine `{}` changed the protocol unasked", instance.machine);
+            let answer = own_answer(StatusCode::BAD_GATEWAY, &text, journey.id.clone(), active);
+            return Attempt::Answered(answer);
+        };
+        let (mut parts, _none) = answer.into_parts();
+        headers::prepare_answer(&mut parts.headers, parts.version, journey.id.clone(), true);
+        instance.signature().sign(&mut parts.headers);
+        let status = parts.status.as_u16();
+        instance.meter.answered(status, took);
+        tokio::spawn(tunnel::join(client, machine, visit, active.again(), self.stop.clone()));
+        Attempt::Answered(Response::from_parts(parts, AnswerBody::own(Bytes::new(), active)))
     }
 }
 
@@ -213,35 +294,69 @@ impl Journey {
         &self,
         instance: &Instance,
     ) -> Result<Request<super::body::AttemptBody>, http::Error> {
-        let uri: Uri = format!("http://{}{}", instance.address, self.path).parse()?;
-        let mut request = Request::builder()
-            .method(self.method.clone())
-            .uri(uri)
-            .version(Version::HTTP_11)
-            .body(self.body.attempt())?;
+        let mut request = Request::new(self.body.attempt());
+        *request.method_mut() = self.method.clone();
+        let path = self.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        *request.uri_mut() = match instance.connections().manner() {
+            Manner::Http2 => {
+                let host = self.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+                Uri::builder()
+                    .scheme("http")
+                    .authority(host.unwrap_or("localhost"))
+                    .path_and_query(path)
+                    .build()?
+            }
+            Manner::Kept | Manner::OneEach if self.uri.authority().is_none() => self.uri.clone(),
+            Manner::Kept | Manner::OneEach => path.parse()?,
+        };
         *request.headers_mut() = self.headers.clone();
+        if instance.connections().manner() == Manner::Http2 {
+            *request.version_mut() = Version::HTTP_2;
+            request.headers_mut().remove(header::HOST);
+        }
+        if let Some(preferred) = &self.choice.prefer
+            && *preferred != instance.machine
+        {
+            headers::set(request.headers_mut(), headers::PREFERRED_UNAVAILABLE, preferred);
+        }
         Ok(request)
     }
 
-    /// Decides what a failure to get any answer means.
-    fn retry(&mut self, instance: &Instance, error: &hyper_util::client::legacy::Error) -> Attempt {
+    /// Decides what a failure to get any answer means. What a machine may have read is sent again
+    /// only if doing it twice is as good as doing it once.
+    fn retry(&mut self, instance: &Instance, error: &SendError) -> Attempt {
         let machine = &instance.machine;
+        match self.body.fault() {
+            Some(ClientFault::TooSlow) => {
+                let text = "the request's body did not arrive in time".to_owned();
+                return Attempt::Failed(StatusCode::REQUEST_TIMEOUT, text);
+            }
+            Some(ClientFault::BrokeOff) => {
+                let text = "the request's body broke off".to_owned();
+                return Attempt::Failed(StatusCode::BAD_REQUEST, text);
+            }
+            None => {}
+        }
         if self.body.can_be_sent() {
             self.choice.excluded.insert(instance.start.clone());
-            if error.is_connect() {
-                // Nothing was sent: trying again is safe until the hold ends.
-                self.refused = true;
+            if error.nothing_was_sent() {
+                // Trying again is safe until the hold ends.
+                self.refused_at_age = Some(instance.age());
                 tracing::debug!(machine, %error, "a machine refused a connection");
                 return Attempt::Again;
             }
             self.broken += 1;
-            if self.broken < BROKEN_MAX {
+            if self.may_be_done_twice() && self.broken < BROKEN_MAX {
                 tracing::info!(machine, %error, "a connection broke before the answer began");
                 return Attempt::Again;
             }
         }
         let text = format!("machine `{machine}` broke the connection before its answer began");
         Attempt::Failed(StatusCode::BAD_GATEWAY, text)
+    }
+
+    fn may_be_done_twice(&self) -> bool {
+        self.method.is_idempotent() || self.headers.contains_key(headers::IDEMPOTENCY_KEY)
     }
 
     fn replay(&mut self, instance: &Instance, replay: Replay, region: &str) -> Attempt {
@@ -267,45 +382,53 @@ impl Journey {
         };
         Attempt::Again
     }
+
+    fn no_machine(&self, reason: &NoMachine) -> Attempt {
+        let app = &self.app;
+        if self.refused_at_age.is_some() {
+            let text = format!(
+                "the machines of `{app}` refuse connections\nhint: does the program listen on 0.0.0.0 and the port that `PORT` names?"
+            );
+            return Attempt::Failed(StatusCode::BAD_GATEWAY, text);
+        }
+        let text = match reason {
+            NoMachine::Nobody => {
+                format!("no machine of `{app}` is started, healthy and uncordoned")
+            }
+            NoMachine::TooLate => format!("no machine of `{app}` became ready in time"),
+            NoMachine::Full(instance) => format!(
+                "the machines of `{app}` are at their hard limit, such as `{}`",
+                instance.machine
+            ),
+            NoMachine::Crowded => {
+                format!("too many requests already wait for machines of `{app}`")
+            }
+        };
+        Attempt::Failed(StatusCode::SERVICE_UNAVAILABLE, text)
+    }
+
+    fn fail(&mut self, status: StatusCode, text: &str) -> Response<AnswerBody> {
+        let active = self.active.take().unwrap_or_default();
+        own_answer(status, text, self.id.clone(), active)
+    }
 }
 
-fn no_machine(journey: &Journey, reason: NoMachine) -> Response<AnswerBody> {
-    let app = &journey.app;
-    if journey.refused {
-        let text = format!(
-            "the machines of `{app}` refuse connections\nhint: does the program listen on 0.0.0.0 and the port that `PORT` names?"
-        );
-        return own_answer(StatusCode::BAD_GATEWAY, &text, &journey.id);
-    }
-    let text = match reason {
-        NoMachine::Nobody => format!("no machine of `{app}` is started, healthy and uncordoned"),
-        NoMachine::TooLate => format!("no machine of `{app}` became ready in time"),
-        NoMachine::Crowded => format!("too many requests already wait for machines of `{app}`"),
-    };
-    own_answer(StatusCode::SERVICE_UNAVAILABLE, &text, &journey.id)
-}
-
-/// The answer, with a body that closes the connection if a fault says so.
-fn broken_off(answer: Response<AnswerBody>, strike: Option<AnswerStrike>) -> Response<AnswerBody> {
-    match strike {
-        Some(AnswerStrike::Reset { after_half: true }) => {
-            answer.map(|body| BreakingBody::after_half(body).boxed_unsync())
-        }
-        Some(AnswerStrike::Reset { after_half: false }) => {
-            answer.map(|body| BreakingBody::at_once(body).boxed_unsync())
-        }
-        Some(AnswerStrike::Status(_)) | None => answer,
-    }
+fn request_id() -> HeaderValue {
+    HeaderValue::try_from(identity::version()).expect("an identity is plain text")
 }
 
 /// An answer that no machine gave.
-fn own_answer(status: StatusCode, text: &str, request_id: &str) -> Response<AnswerBody> {
-    let body = Full::new(Bytes::from(format!("{text}\n")));
-    let body = body.map_err(|never| match never {}).boxed_unsync();
+fn own_answer(
+    status: StatusCode,
+    text: &str,
+    request_id: HeaderValue,
+    active: ActiveRequest,
+) -> Response<AnswerBody> {
+    let body = AnswerBody::own(Bytes::from(format!("{text}\n")), active);
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
-    let plain = "text/plain; charset=utf-8";
-    headers::set(answer.headers_mut(), http::header::CONTENT_TYPE, plain);
-    headers::prepare_answer(answer.headers_mut(), request_id);
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, plain);
+    headers::prepare_answer(answer.headers_mut(), Version::HTTP_11, request_id, false);
     answer
 }

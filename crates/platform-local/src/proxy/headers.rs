@@ -1,95 +1,159 @@
 //! The headers that the proxy takes off and puts on, and the app that a request is for.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Version,
+    header::{self, CONNECTION, HOST, TE, UPGRADE},
+    request::Parts,
+};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("fly-request-id");
 pub(super) const REPLAY: HeaderName = HeaderName::from_static("fly-replay");
 pub(super) const REPLAY_SOURCE: HeaderName = HeaderName::from_static("fly-replay-src");
 pub(super) const FORCE_INSTANCE: HeaderName = HeaderName::from_static("fly-force-instance-id");
 pub(super) const PREFER_INSTANCE: HeaderName = HeaderName::from_static("fly-prefer-instance-id");
-pub(super) const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
-pub(super) const SERVED_IMAGE: HeaderName = HeaderName::from_static("x-served-image");
+pub(super) const PREFERRED_UNAVAILABLE: HeaderName =
+    HeaderName::from_static("fly-preferred-instance-unavailable");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
+const SERVED_IMAGE: HeaderName = HeaderName::from_static("x-served-image");
+const CLIENT_IP: HeaderName = HeaderName::from_static("fly-client-ip");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("fly-forwarded-port");
+const REGION: HeaderName = HeaderName::from_static("fly-region");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_SSL: HeaderName = HeaderName::from_static("x-forwarded-ssl");
 
-/// Headers that speak of one connection only (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+const VIA_1: HeaderValue = HeaderValue::from_static("1.1 platform-local");
+const VIA_2: HeaderValue = HeaderValue::from_static("2 platform-local");
+const SERVER: HeaderValue = HeaderValue::from_static("platform-local");
 
-/// Headers that only the proxy may set: a client's own are taken off.
-const OURS: [&str; 8] = [
-    "fly-client-ip",
-    "fly-forwarded-port",
-    "fly-region",
-    "fly-request-id",
-    "fly-replay-src",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-forwarded-ssl",
-];
-
-/// Who sent a request, and over which port.
-#[derive(Debug, Clone, Copy)]
+/// Who sent a request, and how it came: the same for all requests of a connection.
+#[derive(Debug, Clone)]
 pub(super) struct Sender {
-    pub(super) address: IpAddr,
-    pub(super) proxy_port: u16,
+    pub(super) is_secure: bool,
+    address: HeaderValue,
+    port: HeaderValue,
 }
 
-/// The app that a request names by its host: `APP.localhost` or `APP.fly.dev`, with any port.
-pub(super) fn app_of(parts: &Parts) -> Option<String> {
-    let from_header = || parts.headers.get(header::HOST)?.to_str().ok();
+impl Sender {
+    pub(super) fn new(address: IpAddr, proxy_port: u16, is_secure: bool) -> Self {
+        let value = |text: String| HeaderValue::try_from(text).expect("an address is plain text");
+        Self { is_secure, address: value(address.to_string()), port: proxy_port.into() }
+    }
+}
+
+/// The two headers by which an answer says which machine and image it comes from.
+#[derive(Debug)]
+pub(crate) struct Signature {
+    machine: HeaderValue,
+    image: HeaderValue,
+}
+
+impl Signature {
+    pub(super) fn new(machine: &str, image_digest: &str) -> Self {
+        let value = |text| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"));
+        Self { machine: value(machine), image: value(image_digest) }
+    }
+
+    pub(super) fn sign(&self, headers: &mut HeaderMap) {
+        headers.insert(SERVED_BY, self.machine.clone());
+        headers.insert(SERVED_IMAGE, self.image.clone());
+    }
+}
+
+/// The host that a request names, without its port.
+pub(super) fn host_of(parts: &Parts) -> Option<&str> {
+    let from_header = || parts.headers.get(HOST)?.to_str().ok();
     let host = parts.uri.authority().map(http::uri::Authority::as_str).or_else(from_header)?;
-    let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
-    let app = host.strip_suffix(".localhost").or_else(|| host.strip_suffix(".fly.dev"))?;
-    (!app.is_empty()).then(|| app.to_owned())
+    host.split(':').next()
 }
 
-/// Makes a client's headers those of the request to the machine.
+/// The app that a host names: `APP.localhost` or `APP.fly.dev`.
+pub(super) fn app_of(host: &str) -> Option<Cow<'_, str>> {
+    let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    };
+    let length = ["localhost", "fly.dev"]
+        .iter()
+        .find_map(|end| host.strip_suffix(end)?.strip_suffix('.').map(str::len))
+        .filter(|length| *length > 0)?;
+    Some(match host {
+        Cow::Borrowed(host) => Cow::Borrowed(host.get(..length)?),
+        Cow::Owned(mut host) => {
+            host.truncate(length);
+            Cow::Owned(host)
+        }
+    })
+}
+
+/// Whether a request asks for another protocol on its connection, such as a web socket.
+pub(super) fn asks_for_upgrade(parts: &Parts) -> bool {
+    parts.version == Version::HTTP_11
+        && parts.headers.contains_key(UPGRADE)
+        && names(&parts.headers, "upgrade")
+}
+
+/// Makes a client's headers those of the request to a machine.
 pub(super) fn prepare_request(
     headers: &mut HeaderMap,
-    sender: Sender,
-    region: &str,
-    request_id: &str,
+    version: Version,
+    sender: &Sender,
+    region: &HeaderValue,
+    request_id: &HeaderValue,
+    is_upgrade: bool,
 ) {
-    remove_hop_by_hop(headers);
-    // The proxy answers an expectation itself as soon as it reads the body.
-    headers.remove(header::EXPECT);
-    for name in OURS {
-        headers.remove(name);
+    let upgrade = headers.get(UPGRADE).filter(|_| is_upgrade).cloned();
+    let takes_trailers = headers.get(TE).is_some_and(|te| lists(te, "trailers"));
+    strip(headers, true);
+    headers.reserve(12);
+    let forwarded = match headers.get(X_FORWARDED_FOR).and_then(|known| known.to_str().ok()) {
+        Some(known) => {
+            let address = sender.address.to_str().unwrap_or_default();
+            HeaderValue::try_from(format!("{known}, {address}")).unwrap_or(sender.address.clone())
+        }
+        None => sender.address.clone(),
+    };
+    let secure = if sender.is_secure { ("https", "on") } else { ("http", "off") };
+    headers.insert(X_FORWARDED_FOR, forwarded);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(secure.0));
+    headers.insert(X_FORWARDED_PORT, sender.port.clone());
+    headers.insert(X_FORWARDED_SSL, HeaderValue::from_static(secure.1));
+    headers.insert(CLIENT_IP, sender.address.clone());
+    headers.insert(FORWARDED_PORT, sender.port.clone());
+    headers.insert(REGION, region.clone());
+    headers.insert(REQUEST_ID, request_id.clone());
+    headers.append(header::VIA, via(version));
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    let address = sender.address.to_string();
-    let known = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
-    let forwarded = known.map_or_else(|| address.clone(), |known| format!("{known}, {address}"));
-    let port = sender.proxy_port.to_string();
-    for (name, value) in [
-        ("x-forwarded-for", forwarded.as_str()),
-        ("x-forwarded-proto", "http"),
-        ("x-forwarded-port", &port),
-        ("x-forwarded-ssl", "off"),
-        ("fly-client-ip", &address),
-        ("fly-forwarded-port", &port),
-        ("fly-region", region),
-        ("fly-request-id", request_id),
-    ] {
-        set(headers, HeaderName::from_static(name), value);
+    if let Some(upgrade) = upgrade {
+        headers.insert(UPGRADE, upgrade);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    headers.append(header::VIA, HeaderValue::from_static("1.1 platform-local"));
 }
 
 /// Makes a machine's headers those of the answer to the client.
-pub(super) fn prepare_answer(headers: &mut HeaderMap, request_id: &str) {
-    remove_hop_by_hop(headers);
-    set(headers, REQUEST_ID, request_id);
-    headers.append(header::VIA, HeaderValue::from_static("1.1 platform-local"));
+pub(super) fn prepare_answer(
+    headers: &mut HeaderMap,
+    version: Version,
+    request_id: HeaderValue,
+    is_upgrade: bool,
+) {
+    let upgrade = headers.get(UPGRADE).filter(|_| is_upgrade).cloned();
+    strip(headers, false);
+    headers.reserve(6);
+    headers.insert(REQUEST_ID, request_id);
+    headers.insert(header::SERVER, SERVER);
+    headers.append(header::VIA, via(version));
+    if let Some(upgrade) = upgrade {
+        headers.insert(UPGRADE, upgrade);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
 }
 
 /// Sets a header, unless the value cannot stand in one.
@@ -102,59 +166,133 @@ pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
+fn via(version: Version) -> HeaderValue {
+    if version == Version::HTTP_2 { VIA_2 } else { VIA_1 }
+}
+
+/// Takes off what speaks of one connection only, and from a request what only the proxy may say.
+fn strip(headers: &mut HeaderMap, is_request: bool) {
+    let mut doomed: Vec<HeaderName> = Vec::new();
+    for name in headers.keys() {
+        if is_hop_by_hop(name) || (is_request && is_ours(name)) {
+            doomed.push(name.clone());
+        }
     }
-    for name in HOP_BY_HOP {
+    if doomed.is_empty() {
+        return;
+    }
+    if doomed.contains(&CONNECTION) {
+        let listed = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        let listed = listed.flat_map(|value| value.split(','));
+        let named = listed.filter_map(|name| name.trim().parse().ok());
+        // Without these two the message itself would change.
+        doomed.extend(named.filter(|name| *name != HOST && *name != header::CONTENT_LENGTH));
+    }
+    for name in doomed {
         headers.remove(name);
     }
 }
 
+/// Headers that speak of one connection only (RFC 9110, section 7.6.1). An expectation is among
+/// them: the proxy answers it itself as soon as it reads the body. `Trailer` is not.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "expect"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Headers that only the proxy may set: a client's own are taken off.
+fn is_ours(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "fly-client-ip"
+            | "fly-forwarded-port"
+            | "fly-preferred-instance-unavailable"
+            | "fly-region"
+            | "fly-replay-failed"
+            | "fly-replay-src"
+            | "fly-request-id"
+            | "x-forwarded-port"
+            | "x-forwarded-proto"
+            | "x-forwarded-ssl"
+    )
+}
+
+fn names(headers: &HeaderMap, wanted: &str) -> bool {
+    headers.get_all(CONNECTION).iter().any(|value| lists(value, wanted))
+}
+
+fn lists(value: &HeaderValue, wanted: &str) -> bool {
+    let text = value.to_str().unwrap_or_default();
+    text.split(',').any(|item| item.trim().eq_ignore_ascii_case(wanted))
+}
+
 #[cfg(test)]
 mod tests {
-    use http::Request;
-
     use super::*;
 
-    fn app(host: &str) -> Option<String> {
-        app_of(&Request::builder().header("host", host).body(()).expect("request").into_parts().0)
+    const ID: HeaderValue = HeaderValue::from_static("id");
+    const LOCAL: HeaderValue = HeaderValue::from_static("local");
+
+    fn prepared(pairs: &[(&'static str, &'static str)], is_upgrade: bool) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let sender = Sender::new(IpAddr::from([127, 0, 0, 1]), 80, false);
+        prepare_request(&mut headers, Version::HTTP_11, &sender, &LOCAL, &ID, is_upgrade);
+        headers
     }
 
     #[test]
     fn the_host_names_the_app() {
-        assert_eq!(app("shop.localhost").as_deref(), Some("shop"));
-        assert_eq!(app("Shop.localhost:8080").as_deref(), Some("shop"));
-        assert_eq!(app("shop.fly.dev").as_deref(), Some("shop"));
-        assert_eq!(app("localhost:8080"), None);
-        assert_eq!(app(".localhost"), None);
+        assert_eq!(app_of("shop.localhost").as_deref(), Some("shop"));
+        assert_eq!(app_of("Shop.LocalHost").as_deref(), Some("shop"));
+        assert_eq!(app_of("shop.fly.dev").as_deref(), Some("shop"));
+        assert_eq!(app_of("localhost"), None);
+        assert_eq!(app_of(".localhost"), None);
+        assert_eq!(app_of("shoplocalhost"), None);
     }
 
     #[test]
     fn a_client_cannot_pass_itself_off_as_another() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("fly-client-ip", "8.8.8.8"),
-            ("fly-replay-src", "instance=x"),
-            ("connection", "close, x-secret"),
-            ("x-secret", "hop"),
-            ("x-forwarded-for", "1.2.3.4"),
-        ] {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        let sender = Sender { address: IpAddr::from([127, 0, 0, 1]), proxy_port: 80 };
-        prepare_request(&mut headers, sender, "local", "id");
+        let headers = prepared(
+            &[
+                ("fly-client-ip", "8.8.8.8"),
+                ("fly-replay-src", "instance=x"),
+                ("connection", "close, x-secret, host"),
+                ("x-secret", "hop"),
+                ("host", "shop.localhost"),
+                ("x-forwarded-for", "1.2.3.4"),
+            ],
+            false,
+        );
         assert_eq!(headers["fly-client-ip"], "127.0.0.1");
         assert_eq!(headers["x-forwarded-for"], "1.2.3.4, 127.0.0.1");
+        assert_eq!(headers["host"], "shop.localhost");
         for gone in ["fly-replay-src", "x-secret", "connection"] {
             assert!(!headers.contains_key(gone), "{gone}");
         }
+    }
+
+    #[test]
+    fn an_upgrade_and_the_wish_for_trailers_travel_on() {
+        let asked = [("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")];
+        let headers = prepared(&asked, true);
+        assert_eq!(headers["connection"], "upgrade");
+        assert_eq!(headers["upgrade"], "websocket");
+        assert!(!prepared(&asked, false).contains_key("upgrade"));
+        let headers = prepared(&[("te", "gzip, trailers"), ("trailer", "x-sum")], false);
+        assert_eq!(headers["te"], "trailers");
+        assert_eq!(headers["trailer"], "x-sum");
     }
 }

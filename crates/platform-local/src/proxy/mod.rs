@@ -1,130 +1,80 @@
 //! The reverse proxy: hands each request to a machine that is started, healthy, uncordoned and
-//! not going away, and streams the answer back. HTTP/1.1 without upgrades.
+//! not going away, and streams the answer back. HTTP/1.1 and HTTP/2 from clients and to machines,
+//! and whatever an HTTP/1.1 connection is upgraded to.
+//!
+//! Connections are accepted in one place and served by a few workers, each a thread with a
+//! runtime of its own, so that a request never leaves its thread.
 
+mod accept;
 mod body;
-mod connect;
+mod client_stream;
+mod connections;
 mod forward;
 mod headers;
 mod hold;
 mod replay;
 mod route;
+mod tunnel;
+mod worker;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, num::NonZero, sync::Arc, thread, time::Duration};
 
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::{GracefulShutdown, Watcher},
-};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::JoinHandle,
-};
+use http::HeaderValue;
+use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use connections::Manner;
 pub(crate) use route::{Instance, InstanceSpec, Routes};
 
-use crate::{clock, fleet::Fleet};
+use crate::fleet::Fleet;
+use accept::Limits;
+use connections::WORKERS_MAX;
 use forward::Forwarder;
-
-/// More connections than this wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 4096;
-
-/// A request's line and headers together.
-const HEADER_BYTES_MAX: usize = 64 << 10;
-
-/// Headers of one request.
-const HEADERS_MAX: usize = 128;
-
-/// A connection without a request is closed after this: longer than common clients keep one, so
-/// that the client closes it and never sends into a closing one.
-const IDLE_MAX: Duration = Duration::from_mins(2);
-
-/// So long requests may finish when the platform stops.
-const FINISH_MAX: Duration = Duration::from_secs(10);
+use worker::{Worker, WorkerHandle};
 
 /// A proxy that is serving.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    acceptor: JoinHandle<()>,
+    workers: Vec<WorkerHandle>,
 }
 
 impl Proxy {
     /// Serves the fleet's apps to those who connect.
-    pub(crate) fn serve(listener: TcpListener, fleet: Fleet, port: u16) -> Self {
+    pub(crate) fn serve(listener: TcpListener, fleet: Fleet, port: u16) -> io::Result<Self> {
         let settings = fleet.settings();
+        let stop = CancellationToken::new();
         let forwarder = Arc::new(Forwarder {
-            region: settings.region.clone(),
-            port,
+            region_value: HeaderValue::try_from(settings.region.clone())
+                .unwrap_or(HeaderValue::from_static("local")),
+            region: settings.region,
             hold: Duration::from_millis(settings.hold_ms),
+            body_silence_max: Duration::from_millis(settings.body_silence_ms),
+            runtime: Handle::current(),
+            stop: stop.clone(),
             fleet,
         });
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(accept(listener, forwarder, stop.clone()));
-        Self { stop, task }
+        let head_max = Duration::from_millis(settings.head_read_ms);
+        let count = thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX);
+        let workers = (0..count)
+            .map(|number| Worker { number, port, head_max, forwarder: Arc::clone(&forwarder) })
+            .map(Worker::start)
+            .collect::<io::Result<Vec<_>>>()?;
+        let queues = workers.iter().map(WorkerHandle::queue).collect();
+        let limits = Limits::of_this_process(settings.connections_per_address);
+        let acceptor = tokio::spawn(accept::accept(listener, queues, limits, stop.clone()));
+        Ok(Self { stop, acceptor, workers })
     }
 
     /// Takes no more requests and lets those that are there finish.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        if let Err(error) = self.task.await {
+        if let Err(error) = self.acceptor.await {
             tracing::error!(%error, "the proxy ended badly");
         }
-    }
-}
-
-async fn accept(listener: TcpListener, forwarder: Arc<Forwarder>, stop: CancellationToken) {
-    let graceful = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let (forwarder, watcher) = (Arc::clone(&forwarder), graceful.watcher());
-                tokio::spawn(async move {
-                    converse(stream, peer, forwarder, watcher).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                // Mostly too many open files: it passes when connections end.
-                tracing::warn!(%error, "the proxy cannot accept a connection");
-                clock::pause(Duration::from_millis(50)).await;
-            }
+        for worker in self.workers {
+            worker.ended().await;
         }
-    }
-    drop(listener);
-    if tokio::time::timeout(FINISH_MAX, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests were broken off because the platform stops");
-    }
-}
-
-async fn converse(
-    stream: TcpStream,
-    peer: SocketAddr,
-    forwarder: Arc<Forwarder>,
-    watcher: Watcher,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection keeps its delay");
-    }
-    let service = service_fn(move |request| {
-        let forwarder = Arc::clone(&forwarder);
-        async move { Ok::<_, Infallible>(forwarder.answer(request, peer).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE_MAX)
-        .max_buf_size(HEADER_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, %peer, "a client's connection broke");
     }
 }

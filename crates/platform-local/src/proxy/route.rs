@@ -9,27 +9,28 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::{Duration, Instant},
 };
 
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
 use tokio::sync::{Notify, watch};
 
-use super::{body::AttemptBody, connect::MeteredConnector};
+use super::{
+    connections::{Connections, Manner},
+    headers::Signature,
+};
 use crate::{clock, fault::Target, metrics::MachineMeter};
-
-/// Connections to a machine are kept for so long without a request: shorter than the time after
-/// which common servers close them, so that the two seldom meet.
-const POOL_IDLE_MAX: Duration = Duration::from_secs(2);
 
 /// The soft limit of a machine that names none (Fly's default).
 pub(crate) const SOFT_LIMIT_DEFAULT: usize = 20;
+
+/// Milliseconds between two looks for a machine to start beside one that is over its soft limit.
+const HELP_PERIOD_MS: u64 = 100;
 
 /// One start of one machine, as the proxy sees it. Its connections end with it, so that no
 /// connection to an old version is ever used for a new one.
@@ -40,25 +41,24 @@ pub(crate) struct Instance {
     /// The start that this is; a machine that is restarted becomes another instance.
     pub(crate) start: String,
     pub(crate) image_digest: String,
-    pub(crate) address: SocketAddr,
     pub(crate) soft_limit: usize,
     pub(crate) hard_limit: usize,
     /// Counts what this machine answers, over all its starts.
     pub(crate) meter: Arc<MachineMeter>,
-    /// Taken away when the machine is asked to stop: with it go the idle connections, for which
-    /// a program that finishes its connections first would otherwise wait.
-    client: Mutex<Option<InstanceClient>>,
+    connections: Connections,
+    signature: Signature,
+    /// Where requests wait that find the app's machines full.
+    room: OnceLock<Arc<Room>>,
     in_rotation: AtomicBool,
     in_flight: AtomicUsize,
     created: Instant,
+    /// Milliseconds from `created` to the next look for another machine.
+    next_help_ms: AtomicU64,
     /// Milliseconds from `created` to the end of the last request.
     last_used_ms: AtomicU64,
     /// Told when the last request has left an instance that is out of rotation.
     drained: Arc<Notify>,
 }
-
-/// Sends requests to one instance over connections of its own.
-pub(crate) type InstanceClient = Client<MeteredConnector, AttemptBody>;
 
 /// What an instance is made from.
 #[derive(Debug)]
@@ -70,6 +70,7 @@ pub(crate) struct InstanceSpec {
     pub(crate) address: SocketAddr,
     pub(crate) soft_limit: Option<usize>,
     pub(crate) hard_limit: Option<usize>,
+    pub(crate) manner: Manner,
     pub(crate) drained: Arc<Notify>,
     pub(crate) meter: Arc<MachineMeter>,
 }
@@ -77,24 +78,22 @@ pub(crate) struct InstanceSpec {
 impl Instance {
     /// An instance that is not in rotation yet.
     pub(crate) fn new(spec: InstanceSpec) -> Arc<Self> {
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE_MAX)
-            .build(MeteredConnector::new(Arc::clone(&spec.meter)));
         let hard_limit = spec.hard_limit.unwrap_or(usize::MAX);
         Arc::new(Self {
+            signature: Signature::new(&spec.machine, &spec.image_digest),
             app: spec.app,
             machine: spec.machine,
             start: spec.start,
             image_digest: spec.image_digest,
-            address: spec.address,
             soft_limit: spec.soft_limit.unwrap_or(SOFT_LIMIT_DEFAULT).min(hard_limit),
             hard_limit,
+            connections: Connections::new(spec.address, spec.manner, Arc::clone(&spec.meter)),
             meter: spec.meter,
-            client: Mutex::new(Some(client)),
+            room: OnceLock::new(),
             in_rotation: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             created: clock::instant(),
+            next_help_ms: AtomicU64::new(0),
             last_used_ms: AtomicU64::new(0),
             drained: spec.drained,
         })
@@ -114,14 +113,33 @@ impl Instance {
         self.in_rotation.store(in_rotation, SeqCst);
     }
 
-    /// The client for a request that has entered; none once the instance is closed.
-    pub(crate) fn client(&self) -> Option<InstanceClient> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
-    /// Closes the idle connections and opens no more.
+    pub(super) fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Whether it is time to look for another machine that could be started to help this one:
+    /// seldom, because each look goes through all machines.
+    pub(super) fn may_look_for_help(&self) -> bool {
+        let now_ms = millis(self.age());
+        let next_ms = self.next_help_ms.load(Relaxed);
+        let then_ms = now_ms.saturating_add(HELP_PERIOD_MS);
+        next_ms <= now_ms
+            && self.next_help_ms.compare_exchange(next_ms, then_ms, Relaxed, Relaxed).is_ok()
+    }
+
+    /// How long ago the program was started.
+    pub(super) fn age(&self) -> Duration {
+        clock::instant().duration_since(self.created)
+    }
+
+    /// Closes the idle connections, for which a program that finishes its connections first would
+    /// otherwise wait, cuts the tunnels, and opens no more.
     pub(crate) fn close(&self) {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.connections.close();
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -161,13 +179,48 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         let instance = &self.instance;
-        let age = clock::instant().duration_since(instance.created);
-        instance.last_used_ms.store(u64::try_from(age.as_millis()).unwrap_or(u64::MAX), SeqCst);
+        instance.last_used_ms.store(millis(instance.age()), SeqCst);
         let before = instance.in_flight.fetch_sub(1, SeqCst);
         if before == 1 && !instance.is_in_rotation() {
             instance.drained.notify_one();
         }
+        if let Some(room) = instance.room.get().filter(|room| room.waiting.load(SeqCst) > 0) {
+            room.freed.notify_one();
+        }
     }
+}
+
+/// Where the requests of one app wait for a machine that has room.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    waiting: AtomicUsize,
+    freed: Notify,
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub(super) struct Waiting(Arc<Room>);
+
+impl Waiting {
+    /// Told, one after the other, that a request has left a machine.
+    pub(super) fn freed(&self) -> &Notify {
+        &self.0.freed
+    }
+
+    /// Whether others wait too.
+    pub(super) fn has_company(&self) -> bool {
+        self.0.waiting.load(SeqCst) > 1
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, SeqCst);
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 type Table = BTreeMap<String, Vec<Arc<Instance>>>;
@@ -176,12 +229,13 @@ type Table = BTreeMap<String, Vec<Arc<Instance>>>;
 #[derive(Debug)]
 pub(crate) struct Routes {
     table: RwLock<Arc<Table>>,
+    rooms: Mutex<BTreeMap<String, Arc<Room>>>,
     turn: AtomicUsize,
     changed: watch::Sender<u64>,
 }
 
 /// Which instance a request may go to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Choice {
     /// Only this machine.
     pub(crate) only: Option<String>,
@@ -196,10 +250,16 @@ pub(crate) struct Choice {
 impl Routes {
     pub(crate) fn new() -> Self {
         let changed = watch::Sender::new(0);
-        Self { table: RwLock::default(), turn: AtomicUsize::new(0), changed }
+        Self {
+            table: RwLock::default(),
+            rooms: Mutex::default(),
+            turn: AtomicUsize::new(0),
+            changed,
+        }
     }
 
     pub(crate) fn add(&self, instance: Arc<Instance>) {
+        instance.room.get_or_init(|| self.room(&instance.app));
         self.replace(|table| table.entry(instance.app.clone()).or_default().push(instance));
     }
 
@@ -216,9 +276,10 @@ impl Routes {
         self.table().get(app).cloned().unwrap_or_default()
     }
 
-    /// Hands a request to the instance with the fewest requests among those that can take it.
+    /// Hands a request to the instance with the fewest requests among those that can take it,
+    /// those below their soft limit first.
     pub(crate) fn enter(&self, app: &str, choice: &Choice) -> Option<Visit> {
-        let table = self.table();
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let instances = table.get(app)?;
         if let Some(preferred) = &choice.prefer {
             let visit = instances
@@ -230,16 +291,61 @@ impl Routes {
             }
         }
         // Among equals the one whose turn it is, so that an idle app uses all its machines.
-        let turn = self.turn.fetch_add(1, SeqCst);
+        let turn = self.turn.fetch_add(1, Relaxed);
         let count = instances.len().max(1);
-        let mut candidates: Vec<_> = instances
-            .iter()
-            .enumerate()
-            .filter(|(_, instance)| instance.is_in_rotation() && choice.allows(instance))
-            .map(|(index, instance)| (instance.in_flight(), (index + turn) % count, instance))
-            .collect();
-        candidates.sort_by_key(|(in_flight, order, _)| (*in_flight, *order));
-        candidates.into_iter().find_map(|(_, _, instance)| instance.enter())
+        // Another worker may take the last place first: then the next best one is asked.
+        for _ in 0..count {
+            let (_, instance) = instances
+                .iter()
+                .enumerate()
+                .filter_map(|(index, instance)| {
+                    let in_flight = instance.in_flight();
+                    let can = instance.is_in_rotation()
+                        && in_flight < instance.hard_limit
+                        && choice.allows(instance);
+                    let rank =
+                        (in_flight >= instance.soft_limit, in_flight, (index + turn) % count);
+                    can.then_some((rank, instance))
+                })
+                .min_by_key(|(rank, _)| *rank)?;
+            if let Some(visit) = instance.enter() {
+                return Some(visit);
+            }
+        }
+        None
+    }
+
+    /// Whether requests of this app must wait because its machines are at their hard limit; with
+    /// the machine that is.
+    pub(super) fn full(&self, app: &str, choice: &Choice) -> Option<Arc<Instance>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut instances = table.get(app)?.iter();
+        let full = instances.find(|instance| {
+            instance.is_in_rotation()
+                && choice.allows(instance)
+                && instance.in_flight() >= instance.hard_limit
+        });
+        full.cloned()
+    }
+
+    /// Takes a place among the requests that wait for this app.
+    pub(super) fn wait(&self, app: &str) -> Waiting {
+        let room = self.room(app);
+        room.waiting.fetch_add(1, SeqCst);
+        Waiting(room)
+    }
+
+    /// One running machine of this app, whichever.
+    pub(super) fn any(&self, app: &str) -> Option<Arc<Instance>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.get(app)?.first().cloned()
+    }
+
+    /// Closes what one worker has kept open for nothing.
+    pub(super) fn tidy(&self, worker: usize) {
+        for instance in self.table().values().flatten() {
+            instance.connections.tidy(worker);
+        }
     }
 
     /// Wakes the requests that wait for an instance.
@@ -249,6 +355,11 @@ impl Routes {
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    fn room(&self, app: &str) -> Arc<Room> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(rooms.entry(app.to_owned()).or_default())
     }
 
     fn table(&self) -> Arc<Table> {
@@ -288,6 +399,7 @@ mod tests {
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
             soft_limit: None,
             hard_limit,
+            manner: Manner::Kept,
             drained: Arc::default(),
             meter: Metrics::default().machine("app", machine),
         });
