@@ -4,13 +4,14 @@
 //! Holdpoint itself, and no crate of the workspace depends on it.
 
 mod failure;
+mod openapi;
 mod process;
 mod setup;
 mod simulation;
 mod stages;
 mod tidy;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +40,14 @@ enum Verb {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Make the test fixture with the structure of the Machines API from Fly's OpenAPI file
+    Openapi {
+        /// Fly's file, as its documentation serves it
+        source: PathBuf,
+        /// Where the fixture is written
+        #[arg(default_value = "crates/platform-local/tests/fixtures/machines-openapi.json")]
+        target: PathBuf,
+    },
 }
 
 #[expect(clippy::print_stderr, reason = "the one place that tells a failure")]
@@ -48,6 +57,7 @@ fn main() -> ExitCode {
         Verb::Test => stages::run(),
         Verb::Tidy => tidy::run(),
         Verb::Sim { seeds, seed } => simulation::run(seeds, seed),
+        Verb::Openapi { source, target } => openapi::reduce(&source, &target),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -63,12 +63,24 @@ impl Call {
 
     /// Sends the call and reads the answer as JSON.
     pub(crate) async fn json<T: DeserializeOwned>(self) -> Result<T, ApiError> {
+        self.read(|error| format!("the answer could not be read: {error}")).await
+    }
+
+    /// The same for an answer that holds secrets: the parser's own words could quote one.
+    pub(crate) async fn secret_json<T: DeserializeOwned>(self) -> Result<T, ApiError> {
+        self.read(|_quotes_values| "the answer could not be read".to_owned()).await
+    }
+
+    async fn read<T: DeserializeOwned>(
+        self,
+        words: impl FnOnce(serde_json::Error) -> String,
+    ) -> Result<T, ApiError> {
         let (operation, effect) = (self.operation.clone(), self.effect);
         let (status, bytes) = self.send().await?;
         serde_json::from_slice(&bytes).map_err(|error| ApiError {
             operation,
             status: Some(status.as_u16()),
-            message: format!("the answer could not be read: {error}"),
+            message: words(error),
             class: ErrorClass::of_lost_answer(effect),
         })
     }

@@ -25,6 +25,9 @@ use hyper_util::rt::TokioIo;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
+    if let Some(tool) = env::args().nth(1) {
+        return run_tool(&tool).await;
+    }
     if let Some(code) = number("EXIT_CODE") {
         std::process::exit(i32::try_from(code).unwrap_or(1));
     }
@@ -57,6 +60,29 @@ async fn main() -> std::io::Result<()> {
     let port = u16::try_from(number("PORT").unwrap_or(8080)).unwrap_or(8080);
     let listener = tokio::net::TcpListener::bind(("0.0.0.0", port)).await?;
     axum::serve(listener, app).await
+}
+
+/// What is run beside the server, by `exec`.
+async fn run_tool(tool: &str) -> std::io::Result<()> {
+    let (mut output, mut errors) = (std::io::stdout(), std::io::stderr());
+    match tool {
+        "whoami" => {
+            let directory = env::current_dir()?;
+            let (machine, version) = (text("FLY_MACHINE_ID"), text("VERSION"));
+            writeln!(output, "{machine} {version} {}", directory.display())
+        }
+        "copy" => std::io::copy(&mut std::io::stdin(), &mut output).map(|_bytes| ()),
+        "fail" => {
+            writeln!(errors, "failed on purpose")?;
+            std::process::exit(3);
+        }
+        "flood" => {
+            let piece = vec![b'x'; 64 << 10];
+            (0..64).try_for_each(|_| output.write_all(&piece))
+        }
+        // Until it is killed.
+        _ => std::future::pending().await,
+    }
 }
 
 async fn about() -> String {

@@ -51,6 +51,21 @@ pub(crate) fn nonce() -> String {
     format!("{:012x}", rand::rng().random_range(0..0x1_0000_0000_0000_u64))
 }
 
+/// A volume id: `vol_` and 17 lowercase characters and digits.
+pub(crate) fn volume_id() -> String {
+    let mut random = rand::rng();
+    let mut letter = || match random.random_range(0..36_u8) {
+        digit @ 0..10 => char::from(b'0' + digit),
+        letter => char::from(b'a' + letter - 10),
+    };
+    format!("vol_{}", (0..17).map(|_| letter()).collect::<String>())
+}
+
+/// A piece of an address of version 6.
+pub(crate) fn address_part() -> String {
+    format!("{:x}", rand::rng().random_range(0x1000..0x1_0000_u32))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +76,7 @@ mod tests {
             assert_eq!(machine_id().len(), 14);
             assert_eq!(nonce().len(), 12);
             assert_eq!(version().len(), 26);
+            assert_eq!(volume_id().len(), 21);
             assert_eq!(machine_name().split('-').count(), 3);
         }
     }

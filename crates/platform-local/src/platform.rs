@@ -3,7 +3,6 @@
 
 use std::{
     fs::{self, File},
-    future::IntoFuture as _,
     io::{self, Read as _, Seek as _, Write as _},
     net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
@@ -36,7 +35,7 @@ const API_FINISH_MAX: Duration = Duration::from_secs(5);
 pub struct Platform {
     fleet: Fleet,
     proxy: Proxy,
-    api: JoinHandle<io::Result<()>>,
+    api: JoinHandle<()>,
     api_stop: CancellationToken,
     api_address: SocketAddr,
     proxy_address: SocketAddr,
@@ -84,10 +83,9 @@ impl Platform {
         let proxy = Proxy::serve(proxy_listener, fleet.clone(), proxy_address.port())
             .map_err(|source| StartError::Workers { source })?;
         let api_stop = CancellationToken::new();
-        let api = axum::serve(api_listener, api::router(fleet.clone()))
-            .with_graceful_shutdown(api_stop.clone().cancelled_owned())
-            .into_future();
-        let api = tokio::spawn(api);
+        let router = api::router(fleet.clone());
+        let pause_max = Duration::from_millis(fleet.context.settings.api_pause_max_ms);
+        let api = tokio::spawn(api::serve(api_listener, router, pause_max, api_stop.clone()));
         tracing::info!(%api_address, %proxy_address, limits, "the platform serves");
         Ok(Self { fleet, proxy, api, api_stop, api_address, proxy_address, limits, _lock: lock })
     }

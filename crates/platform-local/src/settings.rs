@@ -32,6 +32,11 @@ pub struct Settings {
     pub token: String,
     /// Whether `/admin/faults` is served, by which answers of machines can be broken on purpose.
     pub allow_faults: bool,
+    /// Whether calls of the API that come more often than Fly allows are answered 429.
+    pub rate_limits: bool,
+    /// Milliseconds for which the head of a request to the API, or the next piece of its body, may
+    /// be waited for. An idle connection is kept no longer than that.
+    pub api_pause_max_ms: u64,
     /// Seconds without a request after which a machine with `autostop` is stopped.
     pub idle_stop_secs: u64,
     /// Milliseconds between two looks for idle machines; each look stops at most one per app.
@@ -65,6 +70,8 @@ impl Settings {
             proxy_listen: loopback,
             token: token.into(),
             allow_faults: false,
+            rate_limits: false,
+            api_pause_max_ms: 30_000,
             // Fly looks every few minutes; with this a machine stops within 5 minutes of idleness.
             idle_stop_secs: 240,
             idle_look_ms: 10_000,
@@ -80,5 +87,14 @@ impl Settings {
             runtime: Runtime::Process,
             engine_socket: None,
         }
+    }
+
+    /// The region of something that was asked for in this one, or in one of a list: machines are
+    /// all here, but are told apart as their clients wish.
+    pub(crate) fn region_of(&self, wanted: Option<&str>) -> String {
+        let is_code = |code: &str| code.len() == 3 && code.bytes().all(|b| b.is_ascii_lowercase());
+        let first =
+            wanted.and_then(|wanted| wanted.split(',').map(str::trim).find(|it| is_code(it)));
+        first.unwrap_or(&self.region).to_owned()
     }
 }

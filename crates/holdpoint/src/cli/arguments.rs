@@ -187,6 +187,9 @@ pub struct Up {
     /// Podman and Docker usually do]
     #[arg(long, value_name = "ADDRESS", env = "DOCKER_HOST")]
     pub engine: Option<String>,
+    /// Answer 429 to calls of the Machines API that come more often than Fly allows
+    #[arg(long)]
+    pub rate_limits: bool,
     /// Stop every machine on leaving; without it they run on and are found again
     #[arg(long)]
     pub stop_machines: bool,

@@ -54,6 +54,7 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
             .engine
             .as_deref()
             .map(|address| PathBuf::from(address.strip_prefix("unix://").unwrap_or(address))),
+        rate_limits: up.rate_limits,
         ..PlatformSettings::new(state_dir.join(PLATFORM_FOLDER), token.clone())
     };
     let local = LocalPlatform::start(settings)

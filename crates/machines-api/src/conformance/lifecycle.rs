@@ -1,6 +1,6 @@
 //! Cases about changing a machine: update, stop, start, restart, cordon, delete.
 
-use super::{Suite, WAIT_SECS, expect, told};
+use super::{Suite, WAIT_SECS, expect, refusal, told};
 use crate::error::ErrorClass;
 use crate::types::{Machine, MachineState, StopMachine, UpdateMachine, WaitState};
 
@@ -64,6 +64,58 @@ pub(super) async fn stopped(suite: &Suite) -> Result<(), String> {
     suite.wait(&machine, WaitState::Started).await?;
     let started = suite.read(&machine).await?;
     expect(started.state == MachineState::Started, "the machine is started", &started)?;
+    suite.remove(&machine).await
+}
+
+pub(super) async fn suspended(suite: &Suite) -> Result<(), String> {
+    let machine = suite.started_machine().await?;
+    let (client, app, id) = (&suite.client, &suite.app, machine.id.as_str());
+    told(client.suspend(app, id, None).await)?;
+    suite.wait(&machine, WaitState::Suspended).await?;
+    let suspended = suite.read(&machine).await?;
+    expect(suspended.state == MachineState::Suspended, "the machine is suspended", &suspended)?;
+    let reply = told(client.start(app, id, None).await)?;
+    let before = reply.previous_state;
+    expect(before == MachineState::Suspended, "the start names the state", &reply)?;
+    suite.wait(&machine, WaitState::Started).await?;
+    let started = suite.read(&machine).await?;
+    expect(started.instance_id == machine.instance_id, "the version is the same", &started)?;
+    suite.remove(&machine).await
+}
+
+pub(super) async fn signalled(suite: &Suite) -> Result<(), String> {
+    let machine = suite.started_machine().await?;
+    let (client, app, id) = (&suite.client, &suite.app, machine.id.as_str());
+    refusal(client.signal(app, id, "SIGNONSENSE").await, 400, "a signal that there is not")?;
+    told(client.signal(app, id, "SIGKILL").await)?;
+    let mut read = suite.read(&machine).await?;
+    for _second in 0..WAIT_SECS {
+        if read.events.iter().any(|event| event.event_type == "exit") {
+            break;
+        }
+        suite.pass_a_second(&machine).await?;
+        read = suite.read(&machine).await?;
+    }
+    let exit = read.events.iter().find_map(|event| event.exit_event());
+    let is_told = exit.is_some_and(|exit| !exit.requested_stop);
+    expect(is_told, "an exit event says that nobody asked for a stop", &read.events)?;
+    suite.remove(&machine).await
+}
+
+pub(super) async fn awaited(suite: &Suite) -> Result<(), String> {
+    let machine = suite.started_machine().await?;
+    let (client, app, id) = (&suite.client, &suite.app, machine.id.as_str());
+    let Some(newest) = machine.events.first() else {
+        return Err(format!("expected events, but saw {machine:?}"));
+    };
+    told(client.stop(app, id, &StopMachine::default(), None).await)?;
+    suite.wait(&machine, WaitState::Stopped).await?;
+    let reply = client.wait_after(app, id, WaitState::Stopped, &newest.id, WAIT_SECS).await;
+    let reply = told(reply)?;
+    expect(reply.state == MachineState::Stopped, "it tells the state", &reply)?;
+    // It was started before that event, not after.
+    let again = client.wait_after(app, id, WaitState::Started, &newest.id, 1).await;
+    refusal(again, 408, "a state from before the event")?;
     suite.remove(&machine).await
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Suite, expect, refusal, told};
-use crate::types::{Machine, MachineState, WaitState};
+use crate::types::{Machine, MachineState, UpdateMetadata, WaitState};
 
 pub(super) async fn unknown(suite: &Suite) -> Result<(), String> {
     let (client, app, id) = (&suite.client, &suite.app, "00000000000000");
@@ -63,6 +63,29 @@ pub(super) async fn metadata(suite: &Suite) -> Result<(), String> {
     told(client.delete_metadata(app, id, "color").await)?;
     let left = told(client.get_metadata(app, id).await)?;
     expect(!left.contains_key("color"), "the key is deleted", &left)?;
+    suite.remove(&machine).await
+}
+
+pub(super) async fn several(suite: &Suite) -> Result<(), String> {
+    let mut body = suite.create_body();
+    body.skip_launch = true;
+    body.config.metadata.insert("old".to_owned(), "1".to_owned());
+    let machine = told(suite.client.create_machine(&suite.app, &body, None).await)?;
+    let (client, app, id) = (&suite.client, &suite.app, machine.id.as_str());
+    let mut update = UpdateMetadata {
+        metadata: [("old", None), ("new", Some("2"))]
+            .map(|(key, value)| (key.to_owned(), value.map(str::to_owned)))
+            .into(),
+        machine_version: Some(machine.instance_id.clone()),
+        updated_at: None,
+    };
+    told(client.update_metadata(app, id, &update).await)?;
+    let read = told(client.get_metadata(app, id).await)?;
+    let is_done = !read.contains_key("old") && read.get("new").is_some_and(|it| it == "2");
+    expect(is_done, "one key is set and one is gone", &read)?;
+    update.machine_version = Some("00000000000000000000000000".to_owned());
+    let stale = client.update_metadata(app, id, &update).await;
+    refusal(stale, 412, "metadata for a stale version")?;
     suite.remove(&machine).await
 }
 

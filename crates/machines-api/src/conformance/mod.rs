@@ -6,9 +6,11 @@
 //! server that limits rates as strictly as Fly's does may refuse some calls.
 
 mod apps;
+mod inside;
 mod leases;
 mod lifecycle;
 mod machines;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
@@ -88,7 +90,14 @@ async fn with_app(suite: &Suite) -> Vec<(&'static str, Result<(), String>)> {
         ("a machine stops and starts again", Box::pin(lifecycle::stopped(suite)).await),
         ("a machine restarts", Box::pin(lifecycle::restarted(suite)).await),
         ("a machine is cordoned and uncordoned", Box::pin(lifecycle::cordoned(suite)).await),
+        ("a machine is suspended and resumed", Box::pin(lifecycle::suspended(suite)).await),
+        ("a machine takes signals", Box::pin(lifecycle::signalled(suite)).await),
         ("a deleted machine is gone", Box::pin(lifecycle::deleted(suite)).await),
+        ("a wait goes on from an event", Box::pin(lifecycle::awaited(suite)).await),
+        ("several metadata change at once", Box::pin(machines::several(suite)).await),
+        ("a machine's processes are listed", Box::pin(inside::listed(suite)).await),
+        ("a program that is not there is not run", Box::pin(inside::missing(suite)).await),
+        ("a volume is made, extended and deleted", Box::pin(volumes::kept(suite)).await),
         ("a lease keeps others out", Box::pin(leases::held(suite)).await),
         ("a lease is refreshed and released", Box::pin(leases::refreshed(suite)).await),
         ("a lease expires", Box::pin(leases::expired(suite)).await),

@@ -188,13 +188,9 @@ pub struct StartReply {
     pub message: String,
     pub status: String,
     pub previous_state: MachineState,
-}
-
-/// Body and reply of `…/metadata/{key}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct MetadataValue {
-    pub value: String,
+    /// Whether the machine was moved to another host to be started, and to which.
+    pub migrated: bool,
+    pub new_host: String,
 }
 
 /// The reply of calls that have nothing to say: `{"ok": true}`.

@@ -44,6 +44,34 @@ pub struct SecretsReply {
     /// `min_secrets_version` sees this write.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+    /// The same under the name that older clients read.
+    #[serde(rename = "Version", skip_serializing_if = "Option::is_none")]
+    pub old_version: Option<u64>,
+}
+
+/// Body of `POST …/secrets/{name}`.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SecretValue {
+    pub value: String,
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SecretValue").finish_non_exhaustive()
+    }
+}
+
+/// Reply to `POST` and `DELETE …/secrets/{name}`; after a deletion without the secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SecretReply {
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
+    pub version: u64,
+    /// The same under the name that older clients read.
+    #[serde(rename = "Version")]
+    pub old_version: u64,
 }
 
 /// Body of `POST …/secrets`; `null` deletes a secret.

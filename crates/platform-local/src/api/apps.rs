@@ -9,7 +9,7 @@ use axum::{
 };
 use machines_api::types::{App, AppList, Organization};
 
-use super::{Pairs, flag, parse, uninterrupted, value};
+use super::{Pairs, flag, parse, refusals::AppRefusal, uninterrupted, value};
 use crate::{
     error::Refusal,
     fleet::{AppRecord, Fleet},
@@ -24,7 +24,7 @@ pub(super) fn routes() -> Router<Fleet> {
 async fn list(
     State(fleet): State<Fleet>,
     Query(query): Query<Pairs>,
-) -> Result<Json<AppList>, Refusal> {
+) -> Result<Json<AppList>, AppRefusal> {
     let slug = value(&query, "org_slug").filter(|slug| !slug.is_empty());
     let mut apps = Vec::new();
     for app in fleet.apps() {
@@ -38,7 +38,7 @@ async fn list(
 async fn create(
     State(fleet): State<Fleet>,
     body: Bytes,
-) -> Result<(StatusCode, Json<App>), Refusal> {
+) -> Result<(StatusCode, Json<App>), AppRefusal> {
     let order = parse(&body)?;
     let made = uninterrupted({
         let fleet = fleet.clone();
@@ -47,7 +47,10 @@ async fn create(
     Ok((StatusCode::CREATED, Json(view(&fleet, &made.await?).await?)))
 }
 
-async fn show(State(fleet): State<Fleet>, Path(app): Path<String>) -> Result<Json<App>, Refusal> {
+async fn show(
+    State(fleet): State<Fleet>,
+    Path(app): Path<String>,
+) -> Result<Json<App>, AppRefusal> {
     Ok(Json(view(&fleet, &fleet.app(&app)?).await?))
 }
 
@@ -55,7 +58,7 @@ async fn delete(
     State(fleet): State<Fleet>,
     Path(app): Path<String>,
     Query(query): Query<Pairs>,
-) -> Result<(StatusCode, Json<serde_json::Value>), Refusal> {
+) -> Result<(StatusCode, Json<serde_json::Value>), AppRefusal> {
     let force = flag(&query, "force");
     uninterrupted(async move { fleet.delete_app(&app, force).await }).await?;
     Ok((StatusCode::ACCEPTED, Json(serde_json::json!({"ok": true}))))
@@ -70,7 +73,7 @@ async fn view(fleet: &Fleet, app: &AppRecord) -> Result<App, Refusal> {
         network: app.network.clone(),
         status: Some(fleet.app_status(app).await?.to_owned()),
         machine_count: machines,
-        volume_count: 0,
+        volume_count: fleet.volumes_of(&app.name).len() as u64,
         organization: Some(Organization {
             name: app.organization.clone(),
             slug: app.organization.clone(),

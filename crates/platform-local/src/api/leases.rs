@@ -42,13 +42,12 @@ async fn acquire(
         None => order.ttl_secs,
     };
     let given = nonce(&headers).map(str::to_owned);
-    let refresh = given.is_some();
     let lease = uninterrupted(async move {
         machine.acquire_lease(given.as_deref(), ttl_secs, order.description).await
     })
     .await?;
-    let status = if refresh { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(LeaseEnvelope::success(lease))))
+    // Taken or refreshed: Fly's file knows no other status.
+    Ok((StatusCode::CREATED, Json(LeaseEnvelope::success(lease))))
 }
 
 async fn release(

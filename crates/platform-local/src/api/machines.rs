@@ -12,10 +12,10 @@ use axum::{
 };
 use machines_api::types::{
     CreateMachine, Machine as MachineView, MachineEvent, MachineVersion, OkReply, StartReply,
-    StopMachine, UpdateMachine, WireDurationError,
+    StopMachine, UpdateMachine, WireDuration, WireDurationError,
 };
 
-use super::{Pairs, flag, nonce, parse, parse_or_default, uninterrupted, value};
+use super::{Pairs, flag, has_state, nonce, parse, parse_or_default, uninterrupted, value};
 use crate::{
     clock,
     error::Refusal,
@@ -37,6 +37,7 @@ pub(super) fn routes() -> Router<Fleet> {
         .route(&under("start"), post(start))
         .route(&under("stop"), post(stop))
         .route(&under("restart"), post(restart))
+        .route(&under("suspend"), post(suspend))
         .route(&under("cordon"), post(cordon))
         .route(&under("uncordon"), post(uncordon))
         .route(&under("signal"), post(signal))
@@ -53,7 +54,11 @@ async fn list(
     let every = flag(&query, "include_deleted");
     let machines = if every { fleet.every_machine_of(&app) } else { fleet.machines_of(&app) };
     let views = machines.iter().map(|machine| view(machine, &query));
-    Ok(Json(views.filter(|view| matches_query(view, &query)).collect()))
+    let views = views.filter(|view| matches_query(view, &query));
+    if flag(&query, "summary") {
+        return Ok(Json(views.map(summary).collect()));
+    }
+    Ok(Json(views.collect()))
 }
 
 async fn create(
@@ -63,12 +68,11 @@ async fn create(
 ) -> Result<Json<MachineView>, Refusal> {
     fleet.app(&app)?;
     let order: CreateMachine = parse(&body)?;
-    let (machine, nonce) = uninterrupted({
-        let fleet = fleet.clone();
-        async move { fleet.create_machine(&app, order).await }
-    })
-    .await?;
-    Ok(Json(MachineView { nonce, ..view(&machine, &Pairs::new()) }))
+    let made = uninterrupted(async move { fleet.create_machine(&app, order).await });
+    // As it was made, although it may be starting by now.
+    let (snapshot, nonce) = made.await?;
+    let view = snapshot.record.view(&snapshot.events, &snapshot.checks, None);
+    Ok(Json(MachineView { nonce, ..view }))
 }
 
 async fn show(
@@ -87,12 +91,10 @@ async fn update(
 ) -> Result<Json<MachineView>, Refusal> {
     let machine = fleet.machine_of(&app, &id)?;
     let order: UpdateMachine = parse(&body)?;
-    let image = fleet.check_config(&order.config).await?;
-    fleet.check_secrets_version(&app, order.min_secrets_version)?;
     let given = nonce(&headers).map(str::to_owned);
     let leased = uninterrupted({
         let machine = Arc::clone(&machine);
-        async move { machine.update(given.as_deref(), order, image).await }
+        async move { fleet.update_machine(&machine, given.as_deref(), order).await }
     })
     .await?;
     Ok(Json(MachineView { nonce: leased, ..view(&machine, &Pairs::new()) }))
@@ -120,8 +122,8 @@ async fn start(
     let given = nonce(&headers).map(str::to_owned);
     let previous_state =
         uninterrupted(async move { machine.start(given.as_deref(), Source::User).await }).await?;
-    let (message, status) = (String::new(), "started".to_owned());
-    Ok(Json(StartReply { message, status, previous_state }))
+    let status = "started".to_owned();
+    Ok(Json(StartReply { status, previous_state, ..StartReply::default() }))
 }
 
 async fn stop(
@@ -139,6 +141,16 @@ async fn stop(
     ok(async move { machine.stop(given.as_deref(), &order, Source::User).await }).await
 }
 
+async fn suspend(
+    State(fleet): State<Fleet>,
+    Path((app, id)): Place,
+    headers: HeaderMap,
+) -> Result<Json<OkReply>, Refusal> {
+    let machine = fleet.machine_of(&app, &id)?;
+    let given = nonce(&headers).map(str::to_owned);
+    ok(async move { machine.suspend(given.as_deref(), Source::User).await }).await
+}
+
 async fn restart(
     State(fleet): State<Fleet>,
     Path((app, id)): Place,
@@ -146,15 +158,22 @@ async fn restart(
     headers: HeaderMap,
 ) -> Result<Json<OkReply>, Refusal> {
     let machine = fleet.machine_of(&app, &id)?;
-    let timeout = value(&query, "timeout").map(str::parse).transpose();
+    let given = |name| value(&query, name).filter(|text| !text.is_empty());
     let order = StopMachine {
-        signal: value(&query, "signal").map(str::to_owned),
-        timeout: timeout
-            .map_err(|error: WireDurationError| Refusal::bad_request(error.to_string()))?,
+        signal: given("signal").map(str::to_owned),
+        timeout: given("timeout").map(restart_timeout).transpose()?,
     };
     let force_stop = flag(&query, "force_stop");
     let given = nonce(&headers).map(str::to_owned);
     ok(async move { machine.restart(given.as_deref(), &order, force_stop).await }).await
+}
+
+/// A duration, or, as Fly's client sends it, a bare number of seconds.
+fn restart_timeout(text: &str) -> Result<WireDuration, Refusal> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(WireDuration::from_secs(seconds));
+    }
+    text.parse().map_err(|error: WireDurationError| Refusal::bad_request(error.to_string()))
 }
 
 async fn cordon(
@@ -194,8 +213,10 @@ async fn signal(
     // Fly's client sends the number 9 to kill.
     let name = match order.get("signal") {
         Some(serde_json::Value::String(name)) => name.clone(),
-        Some(number) => number.to_string(),
-        None => return Err(Refusal::bad_request("`signal` is missing")),
+        Some(serde_json::Value::Number(number)) => number.to_string(),
+        Some(_) | None => {
+            return Err(Refusal::bad_request("`signal` is missing, or neither name nor number"));
+        }
     };
     ok(async move { machine.signal(&name).await }).await
 }
@@ -227,16 +248,27 @@ fn view(machine: &Machine, query: &Pairs) -> MachineView {
     snapshot.record.view(&snapshot.events, &snapshot.checks, lease_at)
 }
 
+/// A machine without what a summary leaves out.
+fn summary(machine: MachineView) -> MachineView {
+    MachineView {
+        config: None,
+        checks: Vec::new(),
+        events: Vec::new(),
+        host_status: None,
+        ..machine
+    }
+}
+
 /// Whether a machine is one that a list was asked for: by state, region and metadata.
 fn matches_query(machine: &MachineView, query: &Pairs) -> bool {
-    query.iter().all(|(name, wanted)| match name.as_str() {
-        "state" => wanted.split(',').any(|state| state == machine.state.as_str()),
-        "region" => *wanted == machine.region,
-        name => name.strip_prefix("metadata.").is_none_or(|key| {
-            let metadata = machine.config.as_ref().map(|config| &config.metadata);
-            metadata.and_then(|metadata| metadata.get(key)) == Some(wanted)
-        }),
-    })
+    has_state(query, machine.state.as_str())
+        && query.iter().all(|(name, wanted)| match name.as_str() {
+            "region" => wanted.is_empty() || *wanted == machine.region,
+            name => name.strip_prefix("metadata.").is_none_or(|key| {
+                let metadata = machine.config.as_ref().map(|config| &config.metadata);
+                metadata.and_then(|metadata| metadata.get(key)) == Some(wanted)
+            }),
+        })
 }
 
 async fn ok(

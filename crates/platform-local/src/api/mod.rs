@@ -3,18 +3,28 @@
 //! faults under `/admin`. It reads requests, asks the fleet, and writes answers; it decides nothing.
 
 mod account;
+mod addresses;
 mod apps;
+mod authorization;
 mod builds;
 mod faults;
 mod graphql;
+mod inside;
 mod leases;
 mod logs;
 mod machines;
 mod metadata;
 mod metrics;
 mod organizations;
+mod overviews;
+mod rate_limits;
+mod refusals;
+mod regions;
 mod releases;
 mod secrets;
+mod serve;
+mod tokens;
+mod volumes;
 mod wait;
 
 use axum::{
@@ -23,12 +33,16 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
-    response::{IntoResponse as _, Response},
+    response::Response,
     routing::any,
 };
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
+
+use authorization::{Guard, authorize};
+use rate_limits::RateLimits;
+pub(crate) use serve::serve;
 
 use crate::{error::Refusal, fleet::Fleet, identity, registry};
 
@@ -45,24 +59,36 @@ type Pairs = Vec<(String, String)>;
 pub(crate) fn router(fleet: Fleet) -> Router {
     let settings = fleet.settings();
     let mut guarded = Router::new()
+        .merge(addresses::routes())
         .merge(apps::routes())
-        .merge(machines::routes())
+        .merge(inside::routes())
         .merge(leases::routes())
+        .merge(machines::routes())
         .merge(metadata::routes())
+        .merge(overviews::routes())
+        .merge(regions::routes())
         .merge(secrets::routes())
+        .merge(tokens::routes())
+        .merge(volumes::routes())
         .merge(wait::routes())
         .merge(builds::routes())
         .merge(logs::routes())
         .merge(organizations::routes())
         .merge(releases::routes())
         .route("/api/v1/{*rest}", any(unavailable));
+    if settings.rate_limits {
+        let limit = middleware::from_fn_with_state(RateLimits::new(), rate_limits::limit);
+        guarded = guarded.route_layer(limit);
+    }
     if settings.allow_faults {
         guarded = guarded.merge(faults::routes());
     }
     let token = Token(Sha256::digest(settings.token.as_bytes()).into());
+    let guard = Guard::new(token, fleet.clone());
     let guarded = guarded
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
-        .route_layer(middleware::from_fn_with_state(token, authorize));
+        .route_layer(middleware::from_fn_with_state(guard, authorize))
+        .route_layer(middleware::from_fn(refusals::in_json));
     let mut images = registry::routes();
     if !settings.api_listen.ip().is_loopback() {
         // Whoever can reach a loopback address can read the images' files too.
@@ -72,8 +98,11 @@ pub(crate) fn router(fleet: Fleet) -> Router {
     let routes = Router::new()
         .merge(guarded)
         .merge(graphql)
+        .merge(regions::open_routes())
         .merge(images)
         .merge(metrics::routes())
+        .fallback(refusals::unknown_route)
+        .method_not_allowed_fallback(refusals::unknown_method)
         .with_state(fleet.clone())
         .layer(middleware::from_fn(name_request));
     if !settings.allow_faults {
@@ -86,14 +115,6 @@ pub(crate) fn router(fleet: Fleet) -> Router {
 /// every wrong token.
 #[derive(Debug, Clone, Copy)]
 struct Token([u8; 32]);
-
-async fn authorize(State(token): State<Token>, request: Request, next: Next) -> Response {
-    if is_authorized(token, request.headers()) {
-        return next.run(request).await;
-    }
-    let text = "unauthorized: the token is missing or wrong\nhint: send `Authorization: Bearer TOKEN` with the platform's token";
-    Refusal::new(StatusCode::UNAUTHORIZED, text).into_response()
-}
 
 /// Clients of a registry send nothing before they have been asked how.
 async fn authorize_images(State(token): State<Token>, request: Request, next: Next) -> Response {
@@ -145,6 +166,10 @@ async fn name_request(request: Request, next: Next) -> Response {
 
 /// Reads a JSON body; the content type is not looked at, as clients differ.
 fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+    // Read as objects, lists would do as well, their entries in the place of the names.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::bad_request("invalid_argument: the body is no JSON object"));
+    }
     serde_json::from_slice(body).map_err(|error| {
         Refusal::bad_request(format!("invalid_argument: the body cannot be read: {error}"))
     })
@@ -163,8 +188,16 @@ fn value<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
     pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
+/// Read as Go reads a truth value.
 fn flag(pairs: &Pairs, name: &str) -> bool {
-    value(pairs, name) == Some("true")
+    matches!(value(pairs, name), Some("true" | "TRUE" | "True" | "t" | "T" | "1"))
+}
+
+/// Whether a list was asked for things in this state: a comma list, or no word about it.
+fn has_state(pairs: &Pairs, state: &str) -> bool {
+    value(pairs, "state")
+        .filter(|wanted| !wanted.is_empty())
+        .is_none_or(|wanted| wanted.split(',').any(|wanted| wanted.trim() == state))
 }
 
 /// Runs a change in a task of its own, so that a client that hangs up cannot stop it half-way.

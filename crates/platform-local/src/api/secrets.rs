@@ -7,9 +7,10 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{Path, Query, State},
+    http::StatusCode,
     routing::get,
 };
-use machines_api::types::{Secret, SecretsReply, SetSecrets};
+use machines_api::types::{Secret, SecretReply, SecretValue, SecretsReply, SetSecrets};
 
 use super::{Pairs, flag, parse, uninterrupted, value};
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
 pub(super) fn routes() -> Router<Fleet> {
     Router::new()
         .route("/v1/apps/{app}/secrets", get(list).post(set))
-        .route("/v1/apps/{app}/secrets/{name}", get(show).delete(remove))
+        .route("/v1/apps/{app}/secrets/{name}", get(show).post(set_one).delete(remove))
 }
 
 async fn list(
@@ -28,16 +29,23 @@ async fn list(
     Path(app): Path<String>,
     Query(query): Query<Pairs>,
 ) -> Result<Json<SecretsReply>, Refusal> {
-    fleet.check_secrets_version(&app, version(&query, "min_version")?)?;
-    let found = match version(&query, "version")? {
-        Some(version) => fleet.app_with_secrets_at(&app, version).await?,
-        None => fleet.app(&app)?,
-    };
+    let found = asked_for(&fleet, &app, &query).await?;
     Ok(Json(view(&found, flag(&query, "show_secrets"))))
 }
 
+/// The app with the secrets of the version that the query names, if it names one.
+async fn asked_for(fleet: &Fleet, app: &str, query: &Pairs) -> Result<AppRecord, Refusal> {
+    fleet.check_secrets_version(app, version(query, "min_version")?)?;
+    match version(query, "version")? {
+        Some(version) => fleet.app_with_secrets_at(app, version).await,
+        None => fleet.app(app),
+    }
+}
+
 fn version(query: &Pairs, name: &str) -> Result<Option<u64>, Refusal> {
-    let Some(text) = value(query, name) else { return Ok(None) };
+    let Some(text) = value(query, name).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
     let refused = |_| Refusal::bad_request(format!("`{name}` is no version: `{text}`"));
     text.parse().map(Some).map_err(refused)
 }
@@ -49,7 +57,19 @@ async fn set(
 ) -> Result<Json<SecretsReply>, Refusal> {
     let SetSecrets { values } = parse(&body)?;
     let changed = uninterrupted(async move { fleet.set_secrets(&app, values).await }).await?;
-    Ok(Json(view(&changed, false)))
+    Ok(Json(SecretsReply { old_version: Some(changed.secrets_version), ..view(&changed, false) }))
+}
+
+async fn set_one(
+    State(fleet): State<Fleet>,
+    Path((app, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<SecretReply>), Refusal> {
+    let SecretValue { value } = parse(&body)?;
+    let values = BTreeMap::from([(name.clone(), Some(value))]);
+    let changed = uninterrupted(async move { fleet.set_secrets(&app, values).await }).await?;
+    let secret = view(&changed, false).secrets.into_iter().find(|secret| secret.name == name);
+    Ok((StatusCode::CREATED, Json(reply(secret, &changed))))
 }
 
 async fn show(
@@ -57,7 +77,7 @@ async fn show(
     Path((app, name)): Path<(String, String)>,
     Query(query): Query<Pairs>,
 ) -> Result<Json<Secret>, Refusal> {
-    let reply = view(&fleet.app(&app)?, flag(&query, "show_secrets"));
+    let reply = view(&asked_for(&fleet, &app, &query).await?, flag(&query, "show_secrets"));
     let found = reply.secrets.into_iter().find(|secret| secret.name == name);
     let missing = || Refusal::not_found(format!("app `{app}` has no secret `{name}`"));
     Ok(Json(found.ok_or_else(missing)?))
@@ -66,10 +86,15 @@ async fn show(
 async fn remove(
     State(fleet): State<Fleet>,
     Path((app, name)): Path<(String, String)>,
-) -> Result<Json<serde_json::Value>, Refusal> {
+) -> Result<Json<SecretReply>, Refusal> {
     let values = BTreeMap::from([(name, None)]);
     let changed = uninterrupted(async move { fleet.set_secrets(&app, values).await }).await?;
-    Ok(Json(serde_json::json!({"version": changed.secrets_version})))
+    Ok(Json(reply(None, &changed)))
+}
+
+fn reply(secret: Option<Secret>, changed: &AppRecord) -> SecretReply {
+    let version = changed.secrets_version;
+    SecretReply { secret, version, old_version: version }
 }
 
 fn view(app: &AppRecord, with_values: bool) -> SecretsReply {
@@ -77,5 +102,9 @@ fn view(app: &AppRecord, with_values: bool) -> SecretsReply {
         value: secret.value.clone().filter(|_| with_values),
         ..secret.clone()
     });
-    SecretsReply { secrets: secrets.collect(), version: Some(app.secrets_version) }
+    SecretsReply {
+        secrets: secrets.collect(),
+        version: Some(app.secrets_version),
+        old_version: None,
+    }
 }

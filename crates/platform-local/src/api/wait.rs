@@ -32,6 +32,7 @@ async fn wait(
     let awaited = Awaited {
         states: states(&query)?,
         instance_id: named.filter(|named| !named.is_empty()).map(str::to_owned),
+        after_event: after_event(&query)?,
         timeout: timeout(&query)?,
     };
     Ok(Json(machine.wait(&awaited).await?))
@@ -40,7 +41,7 @@ async fn wait(
 fn states(query: &Pairs) -> Result<Vec<WaitState>, Refusal> {
     let words = query.iter().filter(|(name, _)| name == "state").flat_map(|(_, v)| v.split(','));
     let mut states = Vec::new();
-    for word in words.filter(|word| !word.is_empty()) {
+    for word in words.map(str::trim).filter(|word| !word.is_empty()) {
         let text = serde_json::Value::String(word.to_owned());
         let state: WaitState = serde_json::from_value(text).map_err(|_unknown| {
             Refusal::bad_request(format!(
@@ -54,6 +55,19 @@ fn states(query: &Pairs) -> Result<Vec<WaitState>, Refusal> {
         states.push(WaitState::Started);
     }
     Ok(states)
+}
+
+/// The event from which on is waited, by its id.
+fn after_event(query: &Pairs) -> Result<Option<String>, Refusal> {
+    let Some(id) = value(query, "from_event_id").filter(|id| !id.is_empty()) else {
+        return Ok(None);
+    };
+    if id.len() != 26 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(Refusal::bad_request(format!(
+            "invalid_argument: `from_event_id` is `{id}`, but must be the id of an event"
+        )));
+    }
+    Ok(Some(id.to_owned()))
 }
 
 fn timeout(query: &Pairs) -> Result<Duration, Refusal> {

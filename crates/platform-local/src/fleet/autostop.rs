@@ -10,6 +10,7 @@ use super::{
     Fleet,
     events::Source,
     machine::Machine,
+    orders::why_not_suspended,
     record::{Goal, MachineRecord},
 };
 use crate::{clock, proxy::Instance};
@@ -32,7 +33,8 @@ impl Fleet {
             if record.cordoned || only.is_some_and(|only| only != machine.id) {
                 continue;
             }
-            let stopping = record.state == MachineState::Stopping && autostarts(record);
+            let leaving = matches!(record.state, MachineState::Stopping | MachineState::Suspending);
+            let stopping = leaving && autostarts(record);
             if (record.goal == Goal::Run && !snapshot.failing) || stopping {
                 return Outlook::Coming;
             }
@@ -115,7 +117,11 @@ impl Fleet {
         if let Some((idle_for, machine)) = idle.pop() {
             tracing::info!(app, machine = machine.id, ?idle_for, "an idle machine is stopped");
             // A request that came in this moment is drained like any other.
-            let stopped = machine.stop(None, &StopMachine::default(), Source::Proxy).await;
+            let stopped = if suspends(&machine.snapshot().record) {
+                machine.suspend(None, Source::Proxy).await
+            } else {
+                machine.stop(None, &StopMachine::default(), Source::Proxy).await
+            };
             if let Err(error) = stopped {
                 tracing::debug!(%error, machine = machine.id, "an idle machine was not stopped");
             }
@@ -135,19 +141,29 @@ async fn wake(machine: &Machine) -> bool {
 }
 
 fn is_asleep(record: &MachineRecord) -> bool {
-    record.goal == Goal::Stop && record.state == MachineState::Stopped && autostarts(record)
+    let rests = matches!(
+        (record.goal, record.state),
+        (Goal::Stop, MachineState::Stopped) | (Goal::Suspend, MachineState::Suspended)
+    );
+    rests && autostarts(record)
 }
 
 fn autostarts(record: &MachineRecord) -> bool {
     record.config.services.iter().any(|service| service.autostart == Some(true))
 }
 
-/// All services must agree: the least willing one decides. A suspended process is not a thing
-/// here, so that `suspend` stops.
+/// All services must agree: the least willing one decides.
 fn autostops(record: &MachineRecord) -> bool {
     let services = &record.config.services;
     let stops = |autostop| matches!(autostop, Some(Autostop::Stop | Autostop::Suspend));
     !services.is_empty() && services.iter().all(|service| stops(service.autostop))
+}
+
+/// Whether an idle machine is frozen: all services say so, and it can be. Otherwise it is stopped.
+fn suspends(record: &MachineRecord) -> bool {
+    let services = &record.config.services;
+    services.iter().all(|service| service.autostop == Some(Autostop::Suspend))
+        && why_not_suspended(record).is_none()
 }
 
 fn min_machines_running(record: &MachineRecord) -> usize {

@@ -1,16 +1,20 @@
 //! Makes and removes apps, machines and secrets. All of these change what there is, so they take
 //! turns; each is durable before it is answered.
 
-use std::{collections::BTreeMap, sync::PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
 
 use axum::http::StatusCode;
 use machines_api::types::{
-    CreateApp, CreateMachine, ImageRef, MachineConfig, MachineState, Secret,
+    CreateApp, CreateMachine, ImageRef, MachineConfig, MachineState, Secret, UpdateMachine,
 };
 use oci_image::ImageDigest;
 
 use super::{
     Fleet, Machine, Source, events, lease,
+    machine::Snapshot,
     record::{AppRecord, Goal, MachineRecord},
 };
 use crate::{
@@ -54,6 +58,7 @@ impl Fleet {
             created_at: clock::now(),
             secrets_version: 0,
             secrets: BTreeMap::new(),
+            addresses: Vec::new(),
             name,
         };
         self.store_app(&record).await?;
@@ -83,6 +88,7 @@ impl Fleet {
             drop(snapshots.wait_for(|snapshot| snapshot.record.is_gone()).await);
         }
         self.context.store.forget_releases(&app.id).await?;
+        self.forget_volumes_of(name).await?;
         self.context.store.delete_app(name).await?;
         let every = self.every_machine_of(name);
         self.remove(&every);
@@ -95,15 +101,16 @@ impl Fleet {
         Ok(())
     }
 
-    /// Makes a machine; gives it, and the nonce of a lease if one was asked for.
+    /// Makes a machine; gives it as it was made, and the nonce of a lease if one was asked for.
     pub(crate) async fn create_machine(
         &self,
         app: &str,
         order: CreateMachine,
-    ) -> Result<(std::sync::Arc<Machine>, Option<String>), Refusal> {
+    ) -> Result<(Arc<Snapshot>, Option<String>), Refusal> {
         let image = self.check_config(&order.config).await?;
         let _turn = self.membership.lock().await;
         self.check_secrets_version(app, order.min_secrets_version)?;
+        self.check_mounts(app, &order.config, None)?;
         let machines = self.machines_of(app);
         if machines.len() >= MACHINES_PER_APP_MAX {
             return Err(Refusal::unprocessable(format!(
@@ -112,6 +119,12 @@ impl Fleet {
         }
         let name = order.name.filter(|name| !name.is_empty());
         let name = name.unwrap_or_else(identity::machine_name);
+        if !is_machine_name(&name) {
+            return Err(Refusal::bad_request(format!(
+                "invalid_argument: `{name}` is no name for a machine\nhint: use 1 to 63 letters, \
+                 digits, - and _"
+            )));
+        }
         if machines.iter().any(|machine| machine.snapshot().record.name == name) {
             return Err(Refusal::unprocessable(format!("machine name `{name}` is taken")));
         }
@@ -120,7 +133,7 @@ impl Fleet {
             id: identity::machine_id(),
             app: app.to_owned(),
             name,
-            region: self.context.settings.region.clone(),
+            region: self.context.settings.region_of(order.region.as_deref()),
             instance_id: identity::version(),
             config: order.config,
             image,
@@ -149,9 +162,26 @@ impl Fleet {
             version: Some((&record.instance_id, &record.config)),
         };
         self.context.store.save_machine(&write).await?;
-        let machine = Machine::new(std::sync::Arc::clone(&self.context), record, vec![event]);
-        self.keep(std::sync::Arc::clone(&machine));
-        Ok((machine, nonce))
+        let machine = Machine::new(Arc::clone(&self.context), record, vec![event]);
+        let as_made = machine.snapshot();
+        self.keep(machine);
+        Ok((as_made, nonce))
+    }
+
+    /// Gives a machine a new version; gives the nonce of a lease, if one was asked for.
+    pub(crate) async fn update_machine(
+        &self,
+        machine: &Machine,
+        nonce: Option<&str>,
+        order: UpdateMachine,
+    ) -> Result<Option<String>, Refusal> {
+        let image = self.check_config(&order.config).await?;
+        self.check_secrets_version(&machine.app, order.min_secrets_version)?;
+        let mounts_volume = order.config.mounts.iter().any(|mount| mount.volume.is_some());
+        // Only so that no other machine mounts the same volume meanwhile.
+        let _turn = if mounts_volume { Some(self.membership.lock().await) } else { None };
+        self.check_mounts(&machine.app, &order.config, Some(&machine.id))?;
+        machine.update(nonce, order, image).await
     }
 
     /// Looks whether a config can be run here; gives the image that it names.
@@ -262,7 +292,7 @@ impl Fleet {
         Ok(AppRecord { secrets, secrets_version: version, ..record })
     }
 
-    async fn store_app(&self, record: &AppRecord) -> Result<(), Refusal> {
+    pub(super) async fn store_app(&self, record: &AppRecord) -> Result<(), Refusal> {
         self.context.store.save_app(&record.name, record).await?;
         self.remember_app(record);
         Ok(())
@@ -278,6 +308,11 @@ impl Fleet {
 fn is_app_name(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+fn is_machine_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 fn is_variable_name(name: &str) -> bool {

@@ -68,6 +68,8 @@ impl Machine {
                     inner.phase = Phase::Draining { until: now + stop_timeout(&inner.record) };
                     self.publish(&inner);
                 }
+                Step::Freeze => self.freeze(&mut inner).await,
+                Step::Thaw => self.thaw(&mut inner).await,
                 Step::AskToStop => {
                     inner.phase = Phase::Stopping { until: now + stop_timeout(&inner.record) };
                     if let Some(instance) = &inner.instance {
@@ -222,9 +224,13 @@ impl Machine {
         inner.instance = Some(instance);
         inner.program = Some(program);
         inner.exit = None;
-        inner.phase = Phase::Running;
         let weak = Arc::downgrade(self);
-        inner.checks = Checks::begin(&weak, &record.config, &run.start, run.port);
+        if record.state == MachineState::Suspended {
+            inner.phase = Phase::Suspended;
+        } else {
+            inner.phase = Phase::Running;
+            inner.checks = Checks::begin(&weak, &record.config, &run.start, run.port);
+        }
         let start = run.start.clone();
         tokio::spawn(async move {
             let exit = ended.await;
@@ -232,6 +238,35 @@ impl Machine {
                 machine.note_exit(&start, exit).await;
             }
         });
+    }
+
+    /// Freezes the program. Nothing is asked of it from then on.
+    async fn freeze(&self, inner: &mut MutexGuard<'_, Inner>) {
+        inner.phase = Phase::Suspended;
+        inner.checks = Checks::default();
+        if let Some(program) = &inner.program {
+            program.freeze();
+        }
+        let mut record = inner.record.clone();
+        record.state = MachineState::Suspended;
+        let event = events::event("suspend", record.state, Source::Flyd, clock::now());
+        self.note(inner, record, vec![event]).await;
+    }
+
+    /// Lets the program run on.
+    async fn thaw(self: &Arc<Self>, inner: &mut MutexGuard<'_, Inner>) {
+        inner.phase = Phase::Running;
+        if let Some(program) = &inner.program {
+            program.thaw();
+        }
+        let mut record = inner.record.clone();
+        if let Some(run) = &record.run {
+            let weak = Arc::downgrade(self);
+            inner.checks = Checks::begin(&weak, &record.config, &run.start, run.port);
+        }
+        record.state = MachineState::Started;
+        let event = events::event("start", record.state, Source::Flyd, clock::now());
+        self.note(inner, record, vec![event]).await;
     }
 
     async fn note_exit(&self, start: &str, exit: Exit) {
@@ -248,6 +283,10 @@ impl Machine {
     async fn settle(&self, inner: &mut MutexGuard<'_, Inner>, exit: Exit) {
         let mut record = inner.record.clone();
         let now = clock::now();
+        if record.goal == Goal::Suspend {
+            // Its memory is gone, and with that what was to be kept.
+            record.goal = Goal::Stop;
+        }
         let requested = inner.phase != Phase::Running || record.run_shall_leave();
         let run = record.run.take();
         let mut restart = None;
@@ -315,6 +354,7 @@ impl Machine {
             let now = clock::now();
             events.push(events::event("destroy", record.state, Source::Flyd, now));
         } else {
+            record.goal = Goal::Stop;
             record.state = MachineState::Stopped;
         }
         self.note(inner, record, events).await;

@@ -91,7 +91,12 @@ impl MachineFiles {
         places.filter_map(|place| place.canonicalize().ok()).collect()
     }
 
-    fn root(&self, start: &str) -> PathBuf {
+    /// Removes a volume that belongs to no machine.
+    pub(super) fn remove_volume(&self, id: &str) {
+        remove(&self.volumes.join(id));
+    }
+
+    pub(super) fn root(&self, start: &str) -> PathBuf {
         self.directory.join("roots").join(start)
     }
 

@@ -8,7 +8,11 @@ use machines_api::types::{CheckStatus, MachineConfig, MachineEvent, MachineState
 use tokio::sync::{Mutex, MutexGuard, Notify, watch};
 
 use super::{
-    Context, checks::Checks, launch::MachineFiles, record::MachineRecord, transition::Phase,
+    Context,
+    checks::Checks,
+    launch::MachineFiles,
+    record::{Goal, MachineRecord},
+    transition::Phase,
 };
 use crate::{
     clock,
@@ -250,6 +254,7 @@ impl Inner {
         self.phase == Phase::Running
             && self.exit.is_none()
             && self.record.state == MachineState::Started
+            && self.record.goal == Goal::Run
             && !self.record.cordoned
             // As on Fly: a machine that offers no service is no business of the proxy.
             && !self.record.config.services.is_empty()

@@ -1,11 +1,13 @@
 //! All apps and machines of the platform: what there is, what is stored of it, and what still
 //! runs when the platform comes back.
 
+mod addresses;
 mod autostop;
 mod checks;
 mod create;
 mod events;
 mod gauges;
+mod inside;
 mod keeper;
 mod launch;
 mod lease;
@@ -15,6 +17,7 @@ mod record;
 mod release;
 mod signal;
 mod transition;
+mod volumes;
 mod wait;
 
 use std::{
@@ -30,7 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use autostop::Outlook;
 pub(crate) use events::Source;
 pub(crate) use machine::Machine;
-pub(crate) use record::AppRecord;
+pub(crate) use record::{AppRecord, MachineRecord};
 pub(crate) use release::{NewRelease, ReleaseRecord};
 pub(crate) use wait::Awaited;
 
@@ -45,11 +48,14 @@ use crate::{
     supervisor::{Containers, Engine, EngineError, Limiter, PortPool, Survivors},
 };
 use launch::MachineFiles;
-use record::MachineRecord;
 use transition::Phase;
+use volumes::VolumeRecord;
 
 /// Requests that may wait at once for machines to become ready.
 const HELD_MAX: usize = 1000;
+
+/// Programs that may be run inside machines at once.
+const EXECS_MAX: usize = 64;
 
 /// Destroyed machines that are remembered, so that whoever waits for the end learns of it.
 const DESTROYED_MAX: usize = 200;
@@ -113,6 +119,9 @@ pub(crate) struct Fleet {
     membership: Arc<Mutex<()>>,
     waking: Arc<Mutex<()>>,
     held: Arc<Semaphore>,
+    /// Taken by each program that is run inside a machine.
+    execs: Arc<Semaphore>,
+    volumes: Arc<RwLock<BTreeMap<String, VolumeRecord>>>,
     tasks: TaskTracker,
 }
 
@@ -124,12 +133,15 @@ impl Fleet {
             let mut apps = context.apps.write().unwrap_or_else(PoisonError::into_inner);
             apps.insert(app.name.clone(), app);
         }
+        let volumes = volumes::by_id(context.store.volumes().await?);
         let fleet = Self {
             context: Arc::new(context),
             machines: Arc::default(),
             membership: Arc::default(),
             waking: Arc::default(),
             held: Arc::new(Semaphore::new(HELD_MAX)),
+            execs: Arc::new(Semaphore::new(EXECS_MAX)),
+            volumes: Arc::new(RwLock::new(volumes)),
             tasks: TaskTracker::new(),
         };
         let records = fleet.stored_records().await?;
@@ -338,6 +350,10 @@ impl Fleet {
                     self.context.ports.keep(run.port);
                     if let Some(stored) = &mut record.run {
                         stored.identify(program.identity());
+                    }
+                    if record.state != MachineState::Suspended {
+                        // Killed between waking it and letting it run on.
+                        program.thaw();
                     }
                     if record.state == MachineState::Starting {
                         // Killed between the start and its note.

@@ -2,9 +2,11 @@
 //! stored, and taken out of rotation where it must be, before it is answered; the keeper does
 //! the rest.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use machines_api::types::{
-    ImageRef, Lease, MachineConfig, MachineState, StopMachine, UpdateMachine, WireDuration,
+    ImageRef, Lease, MachineState, StopMachine, UpdateMachine, WireDuration,
 };
 
 use super::{
@@ -65,6 +67,31 @@ impl Machine {
         .await
     }
 
+    /// Freezes the machine's program, so that the next start lets it run on: it drains first.
+    pub(crate) async fn suspend(&self, nonce: Option<&str>, source: Source) -> Result<(), Refusal> {
+        self.change(|record, now| {
+            lease::check(record, nonce, now)?;
+            if record.goal == Goal::Suspend {
+                return Ok(Change::new(()));
+            }
+            if record.goal != Goal::Run || record.state != MachineState::Started {
+                return Err(Refusal::precondition(format!(
+                    "machine is {}\nhint: only a started machine can be suspended",
+                    record.state
+                )));
+            }
+            if let Some(reason) = why_not_suspended(record) {
+                return Err(Refusal::precondition(format!(
+                    "machine cannot be suspended: {reason}"
+                )));
+            }
+            record.goal = Goal::Suspend;
+            record.state = MachineState::Suspending;
+            Ok(Change::event((), events::event("suspend", MachineState::Suspending, source, now)))
+        })
+        .await
+    }
+
     /// Starts the machine anew, or starts it if it is stopped.
     pub(crate) async fn restart(
         &self,
@@ -91,7 +118,7 @@ impl Machine {
     }
 
     /// Replaces the whole config; gives the nonce of a lease, if one was asked for.
-    pub(crate) async fn update(
+    pub(super) async fn update(
         &self,
         nonce: Option<&str>,
         order: UpdateMachine,
@@ -197,9 +224,14 @@ impl Machine {
     /// Changes the metadata. Like on Fly this makes no new version and asks for no lease.
     pub(crate) async fn change_metadata(
         &self,
-        change: impl FnOnce(&mut MachineConfig) -> Result<(), Refusal>,
+        change: impl FnOnce(&MachineRecord) -> Result<BTreeMap<String, String>, Refusal>,
     ) -> Result<(), Refusal> {
-        self.change(|record, _now| change(&mut record.config).map(Change::new)).await
+        self.change(|record, now| {
+            record.config.metadata = change(record)?;
+            record.updated_at = now;
+            Ok(Change::new(()))
+        })
+        .await
     }
 }
 
@@ -210,19 +242,36 @@ fn begin_version(record: &mut MachineRecord, skip_launch: bool) -> MachineState 
     record.goal = if skip_launch { Goal::Stop } else { Goal::Run };
     record.state = match (&record.run, record.goal) {
         (Some(_), Goal::Run) => MachineState::Replacing,
-        (Some(_), Goal::Stop | Goal::Destroy) => MachineState::Stopping,
+        (Some(_), _) => MachineState::Stopping,
         (None, Goal::Run) => MachineState::Starting,
-        (None, Goal::Stop | Goal::Destroy) if record.state == MachineState::Created => record.state,
-        (None, Goal::Stop | Goal::Destroy) => MachineState::Stopped,
+        (None, _) if record.state == MachineState::Created => record.state,
+        (None, _) => MachineState::Stopped,
     };
     record.state
+}
+
+/// Megabytes of memory beyond which Fly suspends no machine.
+const SUSPEND_MAX_MB: u64 = 2048;
+
+/// What keeps a machine of this config from being suspended, by Fly's rules.
+pub(super) fn why_not_suspended(record: &MachineRecord) -> Option<&'static str> {
+    let config = &record.config;
+    if record.memory_mb() > SUSPEND_MAX_MB {
+        return Some("it has more than 2 GB of memory");
+    }
+    let swap = config.init.as_ref().and_then(|init| init.swap_size_mb);
+    if swap.is_some_and(|size_mb| size_mb > 0) {
+        return Some("it has swap");
+    }
+    config.rest.contains_key("schedule").then_some("it has a schedule")
 }
 
 fn refuse_if_leaving(record: &MachineRecord) -> Result<(), Refusal> {
     if record.goal == Goal::Destroy {
         return Err(Refusal::precondition("machine is being destroyed"));
     }
-    if record.goal == Goal::Stop && record.run.is_some() {
+    let is_freezing = record.goal == Goal::Suspend && record.state != MachineState::Suspended;
+    if (record.goal == Goal::Stop && record.run.is_some()) || is_freezing {
         return Err(Refusal::precondition(format!(
             "machine still active, refusing to start (it is {})",
             record.state

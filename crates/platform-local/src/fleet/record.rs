@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use machines_api::types::{
-    CheckStatus, ImageRef, Lease, Machine, MachineConfig, MachineEvent, MachineLease, MachineState,
-    Secret,
+    CheckStatus, ImageRef, IpAssignment, Lease, Machine, MachineConfig, MachineEvent, MachineLease,
+    MachineState, Secret,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ pub(crate) struct AppRecord {
     /// Grows with every change of a secret.
     pub(crate) secrets_version: u64,
     pub(crate) secrets: BTreeMap<String, Secret>,
+    #[serde(default)]
+    pub(crate) addresses: Vec<IpAssignment>,
 }
 
 /// What a machine is meant to be.
@@ -39,6 +41,8 @@ pub(crate) struct AppRecord {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Goal {
     Run,
+    /// Its program is kept, frozen.
+    Suspend,
     Stop,
     Destroy,
 }
@@ -110,7 +114,7 @@ impl RunRecord {
 impl MachineRecord {
     /// Whether the program that runs shall go: to stop, or to make room for another.
     pub(crate) fn run_shall_leave(&self) -> bool {
-        self.goal != Goal::Run
+        matches!(self.goal, Goal::Stop | Goal::Destroy)
             || self
                 .run
                 .as_ref()
@@ -238,6 +242,8 @@ pub(super) mod tests {
         assert!(!with(run("v2"), Goal::Run).run_shall_leave());
         assert!(with(run("v1"), Goal::Run).run_shall_leave());
         assert!(with(run("v2"), Goal::Stop).run_shall_leave());
+        assert!(!with(run("v2"), Goal::Suspend).run_shall_leave());
+        assert!(with(run("v1"), Goal::Suspend).run_shall_leave());
         let replaced = RunRecord { replace: true, ..run("v2") };
         assert!(with(replaced, Goal::Run).run_shall_leave());
     }

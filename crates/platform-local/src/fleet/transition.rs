@@ -30,6 +30,8 @@ pub(super) enum Phase {
         until: Instant,
     },
     Running,
+    /// Frozen, with its memory.
+    Suspended,
     /// Out of rotation; its requests may finish until this time.
     Draining {
         until: Instant,
@@ -51,6 +53,9 @@ pub(super) enum Step {
     Rest(Option<Instant>),
     Launch,
     Drain,
+    Freeze,
+    /// Let it run on: it was frozen, or shall be frozen no more.
+    Thaw,
     AskToStop,
     Kill,
     /// The program has ended: note it and decide what that means.
@@ -77,9 +82,17 @@ pub(super) fn next(
         Phase::BackingOff { .. } if record.goal != Goal::Run => Step::Arrive,
         Phase::BackingOff { until } if now < until => Step::Rest(Some(until)),
         Phase::BackingOff { .. } => Step::Launch,
-        Phase::Running if record.run_shall_leave() => Step::Drain,
+        Phase::Running if record.run_shall_leave() || record.goal == Goal::Suspend => Step::Drain,
         Phase::Running => Step::Rest(None),
+        // What was frozen handles no signal: its memory is given up.
+        Phase::Suspended if record.run_shall_leave() => Step::Kill,
+        Phase::Suspended if record.goal == Goal::Run => Step::Thaw,
+        Phase::Suspended => Step::Rest(None),
+        Phase::Draining { .. } if record.goal == Goal::Run && !record.run_shall_leave() => {
+            Step::Thaw
+        }
         Phase::Draining { until } if in_flight > 0 && now < until => Step::Rest(Some(until)),
+        Phase::Draining { .. } if !record.run_shall_leave() => Step::Freeze,
         Phase::Draining { .. } => Step::AskToStop,
         Phase::Stopping { until } | Phase::Killed { until } if now < until => {
             Step::Rest(Some(until))
@@ -91,7 +104,8 @@ pub(super) fn next(
 /// Whether the record says already that a machine without a program is where it shall be.
 fn has_arrived(record: &MachineRecord) -> bool {
     match record.goal {
-        Goal::Run => false,
+        // Without a program there is nothing to suspend: it counts as stopped.
+        Goal::Run | Goal::Suspend => false,
         Goal::Stop => matches!(
             record.state,
             MachineState::Stopped | MachineState::Created | MachineState::Failed
@@ -166,6 +180,24 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_drains_before_it_is_frozen_and_runs_on_when_it_is_started() {
+        let now = clock::instant();
+        let later = now + Duration::from_secs(5);
+        let with = |goal| MachineRecord { goal, run: Some(run("v2")), ..machine() };
+        let (suspend, go, stop) = (with(Goal::Suspend), with(Goal::Run), with(Goal::Stop));
+        let draining = Phase::Draining { until: later };
+        assert_eq!(next(Phase::Running, &suspend, None, 1, now), Step::Drain);
+        assert_eq!(next(draining, &suspend, None, 1, now), Step::Rest(Some(later)));
+        assert_eq!(next(draining, &suspend, None, 0, now), Step::Freeze);
+        assert_eq!(next(draining, &go, None, 1, now), Step::Thaw);
+        assert_eq!(next(Phase::Suspended, &suspend, None, 0, now), Step::Rest(None));
+        assert_eq!(next(Phase::Suspended, &go, None, 0, now), Step::Thaw);
+        assert_eq!(next(Phase::Suspended, &stop, None, 0, now), Step::Kill);
+        let updated = MachineRecord { run: Some(run("v1")), ..machine() };
+        assert_eq!(next(Phase::Suspended, &updated, None, 0, now), Step::Kill);
+    }
+
+    #[test]
     fn restart_policies_are_those_of_fly() {
         let done = Exit { code: Some(0), ..Exit::UNKNOWN };
         let killed = Exit { signal: Some(9), ..Exit::UNKNOWN };
@@ -201,8 +233,10 @@ mod tests {
         /// stop that still has requests and time.
         #[test]
         fn no_step_loses_a_program_or_a_request(
-            goal in prop_oneof![Just(Goal::Run), Just(Goal::Stop), Just(Goal::Destroy)],
-            phase in 0..4_u8,
+            goal in prop_oneof![
+                Just(Goal::Run), Just(Goal::Suspend), Just(Goal::Stop), Just(Goal::Destroy)
+            ],
+            phase in 0..5_u8,
             in_flight in 0..3_usize,
             elapsed_secs in 0..10_u64,
             old in any::<bool>(),
@@ -213,13 +247,14 @@ mod tests {
                 0 => Phase::Running,
                 1 => Phase::Draining { until },
                 2 => Phase::Stopping { until },
+                3 => Phase::Suspended,
                 _ => Phase::Killed { until },
             };
             let version = if old { "v1" } else { "v2" };
             let record = MachineRecord { goal, run: Some(run(version)), ..machine() };
             let step = next(phase, &record, None, in_flight, now);
             prop_assert!(!matches!(step, Step::Launch | Step::Arrive | Step::Settle(_)));
-            if step == Step::AskToStop {
+            if matches!(step, Step::AskToStop | Step::Freeze) {
                 prop_assert!(in_flight == 0 || now >= until);
             }
         }

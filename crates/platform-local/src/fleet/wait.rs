@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use machines_api::types::{MachineState, WaitReply, WaitState};
+use machines_api::types::{MachineEvent, MachineState, WaitReply, WaitState};
 
 use super::{
     machine::{Machine, Snapshot},
@@ -17,6 +17,8 @@ pub(crate) struct Awaited {
     pub(crate) states: Vec<WaitState>,
     /// The version that must reach the state; the newest one, if none is named.
     pub(crate) instance_id: Option<String>,
+    /// The event after which the state must be reached, by its id; it may be over by now.
+    pub(crate) after_event: Option<String>,
     pub(crate) timeout: Duration,
 }
 
@@ -27,8 +29,15 @@ impl Machine {
         let reached = async {
             loop {
                 let snapshot = std::sync::Arc::clone(&snapshots.borrow_and_update());
-                if let Some(state) = awaited.reached(&snapshot.record) {
-                    return reply(&snapshot, state);
+                if let Some(reply) = awaited.reply(&snapshot) {
+                    return Ok(reply);
+                }
+                if snapshot.record.is_gone() {
+                    // It comes to no other state any more.
+                    return Err(Refusal::not_found(format!(
+                        "machine not found: machine {} is destroyed",
+                        self.id
+                    )));
                 }
                 if snapshots.changed().await.is_err() {
                     std::future::pending::<()>().await;
@@ -36,21 +45,46 @@ impl Machine {
             }
         };
         let outcome = tokio::time::timeout(awaited.timeout, reached).await;
-        outcome.map_err(|_elapsed| {
+        outcome.unwrap_or_else(|_elapsed| {
             let states: Vec<_> = awaited.states.iter().map(|state| state.as_str()).collect();
-            Refusal::new(
+            Err(Refusal::new(
                 StatusCode::REQUEST_TIMEOUT,
                 format!(
                     "deadline_exceeded: machine failed to reach desired state, {}, currently {}",
                     states.join(" or "),
                     self.snapshot().record.state
                 ),
-            )
+            ))
         })
     }
 }
 
 impl Awaited {
+    fn reply(&self, snapshot: &Snapshot) -> Option<WaitReply> {
+        let version = snapshot.record.instance_id.clone();
+        let Some(after) = &self.after_event else {
+            let state = self.reached(&snapshot.record)?;
+            let event_id = snapshot.events.first().map(|event| event.id.clone());
+            return Some(WaitReply {
+                ok: true,
+                state,
+                version,
+                event_id: event_id.unwrap_or_default(),
+            });
+        };
+        // The events stand newest first; one that is no longer kept is older than all.
+        let newer = snapshot.events.iter().take_while(|event| event.id != *after);
+        let (event, state) = newer.filter_map(|event| Some((event, self.led_to(event)?))).last()?;
+        Some(WaitReply { ok: true, state, version, event_id: event.id.clone() })
+    }
+
+    /// The state that an event led to, if it is one of those awaited.
+    fn led_to(&self, event: &MachineEvent) -> Option<MachineState> {
+        let word = serde_json::Value::String(event.status.clone());
+        let state = serde_json::from_value(word).ok()?;
+        self.states.iter().any(|awaited| is(*awaited, state)).then_some(state)
+    }
+
     /// The state that was reached, if it is one of those awaited.
     fn reached(&self, record: &MachineRecord) -> Option<MachineState> {
         let wanted = self.instance_id.as_ref().unwrap_or(&record.instance_id);
@@ -86,15 +120,6 @@ fn is(awaited: WaitState, state: MachineState) -> bool {
     }
 }
 
-fn reply(snapshot: &Snapshot, state: MachineState) -> WaitReply {
-    WaitReply {
-        ok: true,
-        state,
-        version: snapshot.record.instance_id.clone(),
-        event_id: snapshot.events.first().map(|event| event.id.clone()).unwrap_or_default(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{
@@ -106,6 +131,7 @@ mod tests {
         Awaited {
             states: vec![state],
             instance_id: version.map(str::to_owned),
+            after_event: None,
             timeout: Duration::ZERO,
         }
     }
@@ -129,5 +155,28 @@ mod tests {
         };
         assert_eq!(at(MachineState::Replacing), None);
         assert_eq!(at(MachineState::Failed), Some(MachineState::Failed));
+    }
+
+    #[test]
+    fn a_state_that_was_reached_after_an_event_counts_although_it_is_over() {
+        let event = |id: &str, status: &str| MachineEvent {
+            id: id.to_owned(),
+            status: status.to_owned(),
+            ..MachineEvent::default()
+        };
+        let snapshot = Snapshot {
+            record: MachineRecord { state: MachineState::Stopped, ..machine() },
+            events: vec![event("3", "stopped"), event("2", "started"), event("1", "created")],
+            checks: Vec::new(),
+            failing: false,
+        };
+        let after = |id: &str, state| {
+            let after_event = Some(id.to_owned());
+            Awaited { after_event, ..awaited(state, None) }.reply(&snapshot).map(|it| it.event_id)
+        };
+        assert_eq!(after("1", WaitState::Started).as_deref(), Some("2"));
+        assert_eq!(after("2", WaitState::Started), None);
+        assert_eq!(after("1", WaitState::Settled).as_deref(), Some("2"));
+        assert_eq!(after("forgotten", WaitState::Stopped).as_deref(), Some("3"));
     }
 }

@@ -5,14 +5,17 @@
 
 mod releases;
 mod schema;
+mod writer;
 
 use std::{path::Path, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
-    Row as _, SqlitePool,
+    Connection as _, Row as _, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+
+use writer::{Statement, Writer};
 
 /// A store that is busy for so long is on a broken disk.
 const BUSY_MAX: Duration = Duration::from_secs(30);
@@ -64,7 +67,9 @@ impl StoreError {
 /// The store, opened.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
+    /// For reading; every write goes through the writer.
     pool: SqlitePool,
+    writer: Writer,
 }
 
 /// All that one change of a machine writes, in one transaction.
@@ -88,16 +93,16 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_MAX);
-        // One connection: writes are in one order, and a read sees every write before it.
+        let writing = SqliteConnection::connect_with(&options).await.map_err(database("open"))?;
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(BUSY_MAX)
             .connect_with(options)
             .await
             .map_err(database("open"))?;
-        let store = Self { pool };
-        store.prepare().await?;
-        Ok(store)
+        prepare(&pool).await?;
+        // One writer: writes are in one order, and a read sees every write that was answered.
+        Ok(Self { pool, writer: Writer::new(writing) })
     }
 
     pub(crate) async fn close(&self) {
@@ -113,13 +118,10 @@ impl Store {
     }
 
     pub(crate) async fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
-            .bind(key)
-            .bind(value)
-            .execute(&self.pool)
-            .await
-            .map_err(database("write"))?;
-        Ok(())
+        let statement = Statement::new(
+            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        );
+        self.writer.write(vec![statement.text(key).text(value)]).await
     }
 
     pub(crate) async fn save_app(
@@ -127,13 +129,10 @@ impl Store {
         name: &str,
         app: &impl Serialize,
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO apps (name, document) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET document = excluded.document")
-            .bind(name)
-            .bind(to_json("apps", app)?)
-            .execute(&self.pool)
-            .await
-            .map_err(database("write"))?;
-        Ok(())
+        let statement = Statement::new(
+            "INSERT INTO apps (name, document) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET document = excluded.document",
+        );
+        self.writer.write(vec![statement.text(name).text(to_json("apps", app)?)]).await
     }
 
     /// Saves an app whose secrets changed, and keeps them as they are at `version`.
@@ -144,28 +143,18 @@ impl Store {
         version: u64,
         secrets: &impl Serialize,
     ) -> Result<(), StoreError> {
-        let failed = || database("write");
-        let mut transaction = self.pool.begin().await.map_err(failed())?;
-        sqlx::query("UPDATE apps SET document = ? WHERE name = ?")
-            .bind(to_json("apps", app)?)
-            .bind(name)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed())?;
-        sqlx::query("INSERT INTO secrets (app, version, document) VALUES (?, ?, ?)")
-            .bind(name)
-            .bind(i64::try_from(version).unwrap_or(i64::MAX))
-            .bind(to_json("secrets", secrets)?)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed())?;
-        sqlx::query("DELETE FROM secrets WHERE app = ?1 AND version NOT IN (SELECT version FROM secrets WHERE app = ?1 ORDER BY version DESC LIMIT ?2)")
-            .bind(name)
-            .bind(SECRETS_VERSIONS_MAX)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed())?;
-        transaction.commit().await.map_err(failed())
+        let version = i64::try_from(version).unwrap_or(i64::MAX);
+        let changed = Statement::new("UPDATE apps SET document = ? WHERE name = ?")
+            .text(to_json("apps", app)?)
+            .text(name);
+        let kept = Statement::new("INSERT INTO secrets (app, version, document) VALUES (?, ?, ?)")
+            .text(name)
+            .number(version)
+            .text(to_json("secrets", secrets)?);
+        let fewer = Statement::new("DELETE FROM secrets WHERE app = ?1 AND version NOT IN (SELECT version FROM secrets WHERE app = ?1 ORDER BY version DESC LIMIT ?2)")
+            .text(name)
+            .number(i64::from(SECRETS_VERSIONS_MAX));
+        self.writer.write(vec![changed, kept, fewer]).await
     }
 
     /// An app's secrets as they were at a version, if that is kept.
@@ -185,12 +174,8 @@ impl Store {
     }
 
     pub(crate) async fn delete_app(&self, name: &str) -> Result<(), StoreError> {
-        let failed = || database("write");
-        let mut transaction = self.pool.begin().await.map_err(failed())?;
-        for statement in ["DELETE FROM apps WHERE name = ?", "DELETE FROM secrets WHERE app = ?"] {
-            sqlx::query(statement).bind(name).execute(&mut *transaction).await.map_err(failed())?;
-        }
-        transaction.commit().await.map_err(failed())
+        let statements = ["DELETE FROM apps WHERE name = ?", "DELETE FROM secrets WHERE app = ?"];
+        self.writer.write(statements.map(|sql| Statement::new(sql).text(name)).into()).await
     }
 
     pub(crate) async fn apps<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
@@ -205,61 +190,43 @@ impl Store {
         &self,
         write: &MachineWrite<'_, R, E, V>,
     ) -> Result<(), StoreError> {
-        let failed = || database("write");
-        let mut transaction = self.pool.begin().await.map_err(failed())?;
-        sqlx::query("INSERT INTO machines (id, app, document) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document")
-            .bind(write.id)
-            .bind(write.app)
-            .bind(to_json("machines", write.record)?)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed())?;
+        let saved = Statement::new("INSERT INTO machines (id, app, document) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document")
+            .text(write.id)
+            .text(write.app)
+            .text(to_json("machines", write.record)?);
+        let mut statements = vec![saved];
         for event in write.events {
-            sqlx::query("INSERT INTO events (machine, document) VALUES (?, ?)")
-                .bind(write.id)
-                .bind(to_json("events", event)?)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed())?;
+            let kept = Statement::new("INSERT INTO events (machine, document) VALUES (?, ?)");
+            statements.push(kept.text(write.id).text(to_json("events", event)?));
         }
         if !write.events.is_empty() {
-            sqlx::query("DELETE FROM events WHERE machine = ?1 AND sequence NOT IN (SELECT sequence FROM events WHERE machine = ?1 ORDER BY sequence DESC LIMIT ?2)")
-                .bind(write.id)
-                .bind(EVENTS_MAX)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed())?;
+            statements.push(Statement::new("DELETE FROM events WHERE machine = ?1 AND sequence NOT IN (SELECT sequence FROM events WHERE machine = ?1 ORDER BY sequence DESC LIMIT ?2)")
+                .text(write.id)
+                .number(i64::from(EVENTS_MAX)));
         }
         if let Some((version, document)) = write.version {
-            sqlx::query("INSERT INTO versions (machine, version, document) VALUES (?, ?, ?)")
-                .bind(write.id)
-                .bind(version)
-                .bind(to_json("versions", document)?)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed())?;
-            sqlx::query("DELETE FROM versions WHERE machine = ?1 AND sequence NOT IN (SELECT sequence FROM versions WHERE machine = ?1 ORDER BY sequence DESC LIMIT ?2)")
-                .bind(write.id)
-                .bind(VERSIONS_MAX)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed())?;
+            let kept = "INSERT INTO versions (machine, version, document) VALUES (?, ?, ?)";
+            statements.push(
+                Statement::new(kept)
+                    .text(write.id)
+                    .text(version)
+                    .text(to_json("versions", document)?),
+            );
+            statements.push(Statement::new("DELETE FROM versions WHERE machine = ?1 AND sequence NOT IN (SELECT sequence FROM versions WHERE machine = ?1 ORDER BY sequence DESC LIMIT ?2)")
+                .text(write.id)
+                .number(i64::from(VERSIONS_MAX)));
         }
-        transaction.commit().await.map_err(failed())
+        self.writer.write(statements).await
     }
 
     /// Removes all that is known of a machine.
     pub(crate) async fn forget_machine(&self, id: &str) -> Result<(), StoreError> {
-        let failed = || database("write");
-        let mut transaction = self.pool.begin().await.map_err(failed())?;
-        for statement in [
+        let statements = [
             "DELETE FROM machines WHERE id = ?",
             "DELETE FROM events WHERE machine = ?",
             "DELETE FROM versions WHERE machine = ?",
-        ] {
-            sqlx::query(statement).bind(id).execute(&mut *transaction).await.map_err(failed())?;
-        }
-        transaction.commit().await.map_err(failed())
+        ];
+        self.writer.write(statements.map(|sql| Statement::new(sql).text(id)).into()).await
     }
 
     pub(crate) async fn machines<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
@@ -308,20 +275,39 @@ impl Store {
             .collect()
     }
 
+    pub(crate) async fn save_volume(
+        &self,
+        id: &str,
+        volume: &impl Serialize,
+    ) -> Result<(), StoreError> {
+        let statement = Statement::new(
+            "INSERT INTO volumes (id, document) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document",
+        );
+        self.writer.write(vec![statement.text(id).text(to_json("volumes", volume)?)]).await
+    }
+
+    pub(crate) async fn forget_volume(&self, id: &str) -> Result<(), StoreError> {
+        self.writer.write(vec![Statement::new("DELETE FROM volumes WHERE id = ?").text(id)]).await
+    }
+
+    pub(crate) async fn volumes<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
+        let documents: Vec<String> = sqlx::query_scalar("SELECT document FROM volumes ORDER BY id")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(database("read"))?;
+        documents.iter().map(|document| from_json("volumes", document)).collect()
+    }
+
     pub(crate) async fn set_tag(
         &self,
         repository: &str,
         tag: &str,
         digest: &str,
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO tags (repository, tag, digest) VALUES (?, ?, ?) ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest")
-            .bind(repository)
-            .bind(tag)
-            .bind(digest)
-            .execute(&self.pool)
-            .await
-            .map_err(database("write"))?;
-        Ok(())
+        let statement = Statement::new(
+            "INSERT INTO tags (repository, tag, digest) VALUES (?, ?, ?) ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest",
+        );
+        self.writer.write(vec![statement.text(repository).text(tag).text(digest)]).await
     }
 
     pub(crate) async fn tag(
@@ -336,24 +322,22 @@ impl Store {
             .await
             .map_err(database("read"))
     }
+}
 
-    async fn prepare(&self) -> Result<(), StoreError> {
-        let found: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(database("read"))?;
-        if found > schema::VERSION {
-            return Err(StoreError::Newer { found, known: schema::VERSION });
-        }
-        for statement in schema::STATEMENTS {
-            sqlx::query(statement).execute(&self.pool).await.map_err(database("prepare"))?;
-        }
-        sqlx::query("PRAGMA user_version = 1")
-            .execute(&self.pool)
-            .await
-            .map_err(database("prepare"))?;
-        Ok(())
+/// Makes what is missing of the tables.
+async fn prepare(pool: &SqlitePool) -> Result<(), StoreError> {
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(pool)
+        .await
+        .map_err(database("read"))?;
+    if found > schema::VERSION {
+        return Err(StoreError::Newer { found, known: schema::VERSION });
     }
+    for statement in schema::STATEMENTS {
+        sqlx::query(*statement).execute(pool).await.map_err(database("prepare"))?;
+    }
+    sqlx::query("PRAGMA user_version = 1").execute(pool).await.map_err(database("prepare"))?;
+    Ok(())
 }
 
 fn database(operation: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
@@ -427,5 +411,30 @@ mod tests {
         let kept = store.events::<u32>("m1").await.expect("read");
         assert_eq!(kept.len(), EVENTS_MAX as usize);
         assert_eq!(kept.first(), Some(&(EVENTS_MAX + 9)));
+    }
+
+    #[tokio::test]
+    async fn writes_of_many_are_all_there_and_one_that_fails_takes_no_other_with_it() {
+        let directory = tempfile::tempdir().expect("directory");
+        let store = Store::open(&directory.path().join("store.sqlite")).await.expect("opened");
+        let ids: Vec<String> = (0..300).map(|number| format!("m{number:03}")).collect();
+        let writes = ids.iter().map(|id| {
+            let store = store.clone();
+            async move {
+                let write = MachineWrite::<_, (), ()> {
+                    id,
+                    app: "a",
+                    record: id,
+                    events: &[],
+                    version: None,
+                };
+                store.save_machine(&write).await
+            }
+        });
+        let damaged = store.writer.write(vec![Statement::new("INSERT INTO nowhere VALUES (1)")]);
+        let (saved, refused) = tokio::join!(futures::future::join_all(writes), damaged);
+        assert!(saved.iter().all(Result::is_ok), "{saved:?}");
+        assert!(refused.is_err());
+        assert_eq!(store.machines::<String>().await.expect("read"), ids);
     }
 }

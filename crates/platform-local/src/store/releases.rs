@@ -18,7 +18,7 @@ impl Store {
         make: impl FnOnce(u64) -> R + Send,
     ) -> Result<R, StoreError> {
         let failed = || database("write");
-        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed())?;
         let newest: Option<i64> =
             sqlx::query_scalar("SELECT max(version) FROM releases WHERE app = ?")
                 .bind(app_id)
@@ -52,7 +52,7 @@ impl Store {
         change: impl FnOnce(&mut R) + Send,
     ) -> Result<Option<R>, StoreError> {
         let failed = || database("write");
-        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed())?;
         let document: Option<String> =
             sqlx::query_scalar("SELECT document FROM releases WHERE id = ?")
                 .bind(id)

@@ -4,7 +4,7 @@
 /// Bumped when a table changes; an older platform refuses a newer store.
 pub(super) const VERSION: i64 = 1;
 
-pub(super) const STATEMENTS: [&str; 9] = [
+pub(super) const STATEMENTS: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS apps (name TEXT PRIMARY KEY, document TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS machines (
@@ -24,4 +24,5 @@ pub(super) const STATEMENTS: [&str; 9] = [
     "CREATE TABLE IF NOT EXISTS releases (
         app TEXT NOT NULL, version INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
         document TEXT NOT NULL, PRIMARY KEY (app, version))",
+    "CREATE TABLE IF NOT EXISTS volumes (id TEXT PRIMARY KEY, document TEXT NOT NULL)",
 ];

@@ -188,9 +188,7 @@ impl Process {
     /// Kills the program and all that it started.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
-        let alive =
-            process_files::start_ticks(self.identity.pid) == Some(self.identity.start_ticks);
-        if let Some(group) = Pid::from_raw(self.identity.pid).filter(|_| alive)
+        if let Some(group) = Pid::from_raw(self.identity.pid).filter(|_| self.is_alive())
             && let Err(error) = kill_process_group(group, Signal::KILL)
         {
             tracing::debug!(%error, pid = self.identity.pid, "no process group to kill");
@@ -198,6 +196,10 @@ impl Process {
         if let Hold::Group(group) = &self.hold {
             group.kill();
         }
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        process_files::start_ticks(self.identity.pid) == Some(self.identity.start_ticks)
     }
 }
 
@@ -251,16 +253,18 @@ fn command(program: &Path, launch: &Launch) -> Result<tokio::process::Command, S
 /// The program's file below the root, resolved as the image means it.
 fn find_program(launch: &Launch) -> Result<PathBuf, SpawnError> {
     let name = launch.command.first().ok_or(SpawnError::NoCommand)?;
-    let candidates: Vec<PathBuf> = if let Some(inside) = name.strip_prefix('/') {
-        vec![launch.root.join(inside)]
-    } else if name.contains('/') {
-        let directory = launch.root.join(launch.working_directory.trim_start_matches('/'));
-        vec![directory.join(name)]
-    } else {
-        PATH_INSIDE.iter().map(|directory| launch.root.join(directory).join(name)).collect()
-    };
-    candidates
-        .into_iter()
-        .find(|path| path.is_file())
+    find_below(&launch.root, &launch.working_directory, name)
         .ok_or_else(|| SpawnError::NoProgram { program: name.clone() })
+}
+
+/// The file of the program with this name below a root.
+pub(super) fn find_below(root: &Path, working_directory: &str, name: &str) -> Option<PathBuf> {
+    let candidates: Vec<PathBuf> = if let Some(inside) = name.strip_prefix('/') {
+        vec![root.join(inside)]
+    } else if name.contains('/') {
+        vec![root.join(working_directory.trim_start_matches('/')).join(name)]
+    } else {
+        PATH_INSIDE.iter().map(|directory| root.join(directory).join(name)).collect()
+    };
+    candidates.into_iter().find(|path| path.is_file())
 }

@@ -76,6 +76,22 @@ impl Program {
         }
     }
 
+    /// Freezes the program with all that it started.
+    pub(crate) fn freeze(&self) {
+        match self {
+            Self::Process(process) => process.freeze(),
+            Self::Container(container) => container.signal(Signal::STOP),
+        }
+    }
+
+    /// Lets a frozen program run on; one that runs does not notice.
+    pub(crate) fn thaw(&self) {
+        match self {
+            Self::Process(process) => process.thaw(),
+            Self::Container(container) => container.signal(Signal::CONT),
+        }
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         match self {
             Self::Process(process) => process.stats(),

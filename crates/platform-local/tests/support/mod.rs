@@ -22,9 +22,12 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use state::StateDirectory;
 
+pub mod deviations;
 pub mod engine;
 pub mod load;
+pub mod schema;
 pub mod state;
+pub mod witness;
 
 pub const TOKEN: &str = "test-token";
 
@@ -158,8 +161,10 @@ impl Client {
         body: Value,
         nonce: Option<&str>,
     ) -> (StatusCode, Value) {
-        let mut request =
-            self.http.request(method, format!("http://{}{path}", self.api)).bearer_auth(TOKEN);
+        let mut request = self
+            .http
+            .request(method.clone(), format!("http://{}{path}", self.api))
+            .bearer_auth(TOKEN);
         if !body.is_null() {
             request = request.json(&body);
         }
@@ -169,6 +174,8 @@ impl Client {
         let answer = request.send().await.expect("an answer");
         let status = answer.status();
         let bytes = answer.bytes().await.expect("a body");
+        let checked = schema::check(method.as_str(), path, status.as_u16(), &bytes);
+        assert_eq!(checked, Ok(()));
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 

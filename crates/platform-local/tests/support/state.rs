@@ -25,8 +25,18 @@ impl StateDirectory {
 
     /// The programs of this platform's machines that run now, by machine, as the kernel tells.
     pub fn programs(&self) -> BTreeMap<String, i32> {
+        self.every_program().into_iter().collect()
+    }
+
+    /// All programs that run in a machine.
+    pub fn programs_of(&self, machine: &str) -> Vec<i32> {
+        let every = self.every_program().into_iter();
+        every.filter(|(of, _)| of == machine).map(|(_, pid)| pid).collect()
+    }
+
+    fn every_program(&self) -> Vec<(String, i32)> {
         let machines = self.canonical().join("machines");
-        let mut found = BTreeMap::new();
+        let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").expect("proc").flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
                 continue;
@@ -35,7 +45,7 @@ impl StateDirectory {
             if let Ok(inside) = program.strip_prefix(&machines)
                 && let Some(machine) = inside.components().next()
             {
-                found.insert(machine.as_os_str().to_string_lossy().into_owned(), pid);
+                found.push((machine.as_os_str().to_string_lossy().into_owned(), pid));
             }
         }
         found
@@ -48,7 +58,7 @@ impl StateDirectory {
 
 impl Drop for StateDirectory {
     fn drop(&mut self) {
-        for pid in self.programs().into_values() {
+        for (_, pid) in self.every_program() {
             let groups = control_groups(pid);
             kill(pid);
             for group in groups {

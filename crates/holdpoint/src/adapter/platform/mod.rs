@@ -16,9 +16,6 @@ use thiserror::Error;
 pub use address::PlatformAddress;
 pub use machine::{CreateRequest, UpdateRequest};
 pub use observe::{AppFile, AppFileError, ObserveError, app_file, health_paths};
-pub use secrets::SecretsError;
-
-use super::http_client;
 
 /// The metadata key that holds the id of the effect which made a machine's current version.
 pub const EFFECT_KEY: &str = "holdpoint_effect";
@@ -28,7 +25,6 @@ pub const EFFECT_KEY: &str = "holdpoint_effect";
 pub struct Platform {
     client: Client,
     address: PlatformAddress,
-    secrets: secrets::SecretsReader,
 }
 
 /// Why the platform can't be used.
@@ -37,23 +33,13 @@ pub enum PlatformError {
     /// No client could be made.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// No client for secrets could be made.
-    #[error(
-        "could not prepare HTTP for the platform: {message}\nhint: install the system's root certificates (Debian: `ca-certificates`)"
-    )]
-    Http {
-        /// What the client says.
-        message: String,
-    },
 }
 
 impl Platform {
     /// The platform at this address. Nothing is sent yet.
     pub fn new(address: &PlatformAddress) -> Result<Self, PlatformError> {
         let client = Client::new(&address.api_base_url, address.token())?;
-        let secrets = secrets::SecretsReader::new(address)
-            .map_err(|error| PlatformError::Http { message: http_client::described(error) })?;
-        Ok(Self { client, address: address.clone(), secrets })
+        Ok(Self { client, address: address.clone() })
     }
 
     /// The client, for what only some callers ask.

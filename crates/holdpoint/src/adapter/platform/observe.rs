@@ -16,7 +16,7 @@ use machines_api::types::{Machine, MachineState};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Platform, SecretsError};
+use super::Platform;
 
 /// The metadata key by which Fly tells an app's groups of machines apart.
 const GROUP_KEY: &str = "fly_process_group";
@@ -82,9 +82,6 @@ pub enum ObserveError {
     /// The platform could not be asked.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// The version of the secrets could not be read.
-    #[error("{0}\nhint: check that the platform answers and the token may read secrets")]
-    Secrets(#[from] SecretsError),
     /// The platform does not show a machine's config.
     #[error(
         "the platform does not show the whole config of machine `{machine}` of app `{app}`, so it could not be put back\nhint: wait until its host answers again, then repeat"

@@ -2,96 +2,34 @@
 //! here, and nowhere else; they enter no text.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use holdpoint_core::effect::{Evidence, Outcome};
 use holdpoint_core::id::AppName;
+use machines_api::error::ApiError;
 use machines_api::types::SecretsReply;
-use reqwest::Client;
-use reqwest::header::AUTHORIZATION;
-use thiserror::Error;
 
-use super::{Platform, PlatformAddress, outcome};
-use crate::adapter::http_client;
-
-/// Reading some names and values takes a platform no longer than this.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// More than any app's secrets together.
-const ANSWER_LIMIT_BYTES: usize = 16 * 1024 * 1024;
-
-/// Tokens that begin so are macaroons, which Fly takes under a scheme of their own.
-const MACAROON_PREFIXES: [&str; 3] = ["fm1r_", "fm1a_", "fm2_"];
-
-/// Reads secrets with their values or their version, which the client's list leaves out.
-#[derive(Clone, Debug)]
-pub(super) struct SecretsReader {
-    client: Client,
-    address: PlatformAddress,
-}
-
-/// Why secrets could not be read.
-#[derive(Debug, Error)]
-#[error("could not read the secrets of app `{app}`: {message}")]
-pub struct SecretsError {
-    /// The app.
-    pub app: String,
-    /// What went wrong.
-    pub message: String,
-}
-
-impl SecretsReader {
-    pub(super) fn new(address: &PlatformAddress) -> reqwest::Result<Self> {
-        let client = http_client::for_address(&address.api_base_url, TIMEOUT)?;
-        Ok(Self { client, address: address.clone() })
-    }
-
-    async fn read(
-        &self,
-        app: &str,
-        query: &[(&str, String)],
-    ) -> Result<SecretsReply, SecretsError> {
-        let failed = |message: String| SecretsError { app: app.to_owned(), message };
-        let base = self.address.api_base_url.trim_end_matches('/');
-        let request = self
-            .client
-            .get(format!("{base}/v1/apps/{app}/secrets"))
-            .header(AUTHORIZATION, authorization(self.address.token()))
-            .query(query);
-        let response = request.send().await.map_err(http_client::described).map_err(failed)?;
-        let status = response.status();
-        let text = http_client::text(response, ANSWER_LIMIT_BYTES).await;
-        let text = text.map_err(http_client::described).map_err(failed)?;
-        if !status.is_success() {
-            return Err(failed(format!("the API answered {}", status.as_u16())));
-        }
-        // The parser's own words could quote a value.
-        serde_json::from_str(&text)
-            .map_err(|_quotes_values| failed("the answer can't be understood".to_owned()))
-    }
-}
+use super::{Platform, outcome};
 
 impl Platform {
     /// The version of an app's secrets, where the platform tells it.
-    pub async fn secrets_version(&self, app: &AppName) -> Result<Option<u64>, SecretsError> {
-        Ok(self.secrets.read(app.as_str(), &[]).await?.version)
+    pub async fn secrets_version(&self, app: &AppName) -> Result<Option<u64>, ApiError> {
+        Ok(self.client.secrets(app.as_str(), None, false).await?.version)
     }
 
     /// Puts an app's secrets back to the values that they had at `version`: changed ones get
     /// their old value, later ones are removed.
     pub async fn restore_secrets(&self, app: &AppName, version: u64) -> Outcome {
         let name = app.as_str();
-        let now = match self.secrets.read(name, &[]).await {
+        let now = match self.client.secrets(name, None, false).await {
             Ok(now) => now,
-            Err(error) => return outcome::failed(error.to_string()),
+            Err(error) => return outcome::of(&error),
         };
         if now.version == Some(version) {
             return Outcome::Done(Evidence::Plain);
         }
-        let query = [("version", version.to_string()), ("show_secrets", true.to_string())];
-        let then = match self.secrets.read(name, &query).await {
+        let then = match self.client.secrets(name, Some(version), true).await {
             Ok(then) => then,
-            Err(error) => return outcome::failed(error.to_string()),
+            Err(error) => return outcome::of(&error),
         };
         if then.version.is_some_and(|found| found != version) {
             return outcome::refused(format!(
@@ -138,17 +76,6 @@ fn changes(
     Ok(values)
 }
 
-fn authorization(token: &str) -> String {
-    let token = token.trim();
-    if token.starts_with("FlyV1 ") {
-        token.to_owned()
-    } else if MACAROON_PREFIXES.iter().any(|prefix| token.starts_with(prefix)) {
-        format!("FlyV1 {token}")
-    } else {
-        format!("Bearer {token}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use machines_api::types::Secret;
@@ -165,7 +92,7 @@ mod tests {
                 ..Secret::default()
             })
             .collect();
-        SecretsReply { secrets, version: None }
+        SecretsReply { secrets, ..SecretsReply::default() }
     }
 
     #[test]

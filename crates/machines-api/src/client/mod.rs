@@ -2,6 +2,9 @@
 //! bounded in time. It classifies a failure and leaves waiting and repeating to
 //! its caller.
 
+mod secrets;
+mod volumes;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -14,9 +17,9 @@ use thiserror::Error;
 use crate::call::Call;
 use crate::error::{ApiError, ErrorClass};
 use crate::types::{
-    AcquireLease, App, AppList, CreateApp, CreateMachine, Lease, LeaseEnvelope, Machine,
-    MachineEvent, MachineVersion, MetadataValue, Secret, SecretsReply, SetSecrets, StartReply,
-    StopMachine, UpdateMachine, WaitReply, WaitState,
+    AcquireLease, App, AppList, CreateApp, CreateMachine, ExecMachine, ExecReply, Lease,
+    LeaseEnvelope, Machine, MachineEvent, MachineVersion, MetadataValue, ProcessStat, StartReply,
+    StopMachine, UpdateMachine, UpdateMetadata, WaitReply, WaitState,
 };
 
 /// Creating or updating a machine fetches its image first, which takes Fly up to a minute.
@@ -188,6 +191,11 @@ impl Client {
         self.machine_call(Method::POST, app, id, &["restart"], "restart").nonce(nonce).done().await
     }
 
+    /// Freezes the machine with its memory; the next start resumes it.
+    pub async fn suspend(&self, app: &str, id: &str, nonce: Option<&str>) -> Result<(), ApiError> {
+        self.machine_call(Method::POST, app, id, &["suspend"], "suspend").nonce(nonce).done().await
+    }
+
     /// Deletes a machine; `force` kills it first if it runs.
     pub async fn delete(
         &self,
@@ -224,10 +232,36 @@ impl Client {
         instance_id: Option<&str>,
         timeout_secs: u64,
     ) -> Result<WaitReply, ApiError> {
+        let version = instance_id.map(|version| ("version", version));
+        self.wait_with(app, id, state, version, timeout_secs).await
+    }
+
+    /// Waits likewise until the machine has come to `state` after the event with this id; that
+    /// may be over by now.
+    pub async fn wait_after(
+        &self,
+        app: &str,
+        id: &str,
+        state: WaitState,
+        event_id: &str,
+        timeout_secs: u64,
+    ) -> Result<WaitReply, ApiError> {
+        let from = Some(("from_event_id", event_id));
+        self.wait_with(app, id, state, from, timeout_secs).await
+    }
+
+    async fn wait_with(
+        &self,
+        app: &str,
+        id: &str,
+        state: WaitState,
+        narrowed: Option<(&str, &str)>,
+        timeout_secs: u64,
+    ) -> Result<WaitReply, ApiError> {
         let seconds = timeout_secs.clamp(*WAIT_SECS.start(), *WAIT_SECS.end());
         let timeout = seconds.to_string();
         let mut query = vec![("state", state.as_str()), ("timeout", timeout.as_str())];
-        query.extend(instance_id.map(|version| ("version", version)));
+        query.extend(narrowed);
         let verb = format!("wait for `{}` of", state.as_str());
         self.machine_call(Method::GET, app, id, &["wait"], &verb)
             .timeout(Duration::from_secs(seconds) + WAIT_MARGIN)
@@ -306,29 +340,39 @@ impl Client {
         self.machine_call(Method::DELETE, app, id, &["metadata", key], &verb).done().await
     }
 
-    /// Names and digests of the app's secrets, without their values.
-    pub async fn list_secrets(&self, app: &str) -> Result<Vec<Secret>, ApiError> {
-        let operation = format!("list the secrets of app `{app}`");
-        let call = self.call(Method::GET, &["apps", app, "secrets"], operation);
-        Ok(call.json::<SecretsReply>().await?.secrets)
-    }
-
-    /// Sets secrets, deletes those with `None`, and returns the version that a
-    /// machine must be created or updated with (`min_secrets_version`) to see them.
-    pub async fn set_secrets(
+    /// Several keys at once; `None` removes one. With `machine_version` only if the machine still
+    /// has that version.
+    pub async fn update_metadata(
         &self,
         app: &str,
-        values: &BTreeMap<String, Option<String>>,
-    ) -> Result<u64, ApiError> {
-        let operation = format!("set secrets of app `{app}`");
-        let call = self.call(Method::POST, &["apps", app, "secrets"], operation.clone());
-        let reply: SecretsReply = call.body(&SetSecrets { values: values.clone() }).json().await?;
-        reply.version.ok_or_else(|| ApiError {
-            operation,
-            status: None,
-            message: "the answer names no version".to_owned(),
-            class: ErrorClass::Unknown,
-        })
+        id: &str,
+        update: &UpdateMetadata,
+    ) -> Result<(), ApiError> {
+        let verb = "change the metadata of";
+        let call = self.machine_call(Method::PUT, app, id, &["metadata"], verb);
+        call.body(update).done().await
+    }
+
+    /// Sends the machine's program a signal, by its name.
+    pub async fn signal(&self, app: &str, id: &str, signal: &str) -> Result<(), ApiError> {
+        let call = self.machine_call(Method::POST, app, id, &["signal"], "signal");
+        call.body(&BTreeMap::from([("signal", signal)])).done().await
+    }
+
+    /// Runs a program inside the machine and waits for its end.
+    pub async fn exec(
+        &self,
+        app: &str,
+        id: &str,
+        exec: &ExecMachine,
+    ) -> Result<ExecReply, ApiError> {
+        let call = self.machine_call(Method::POST, app, id, &["exec"], "run a program in");
+        call.body(exec).json().await
+    }
+
+    /// The processes that run in the machine.
+    pub async fn processes(&self, app: &str, id: &str) -> Result<Vec<ProcessStat>, ApiError> {
+        self.machine_call(Method::GET, app, id, &["ps"], "list the processes of").json().await
     }
 
     /// The machine's versions, newest first.
