@@ -76,8 +76,11 @@ impl Active {
 
     /// Whether its time or its number of strikes is used up.
     pub(super) fn is_over(&self) -> bool {
+        self.is_out_of_time() || self.order.scope.count.is_some_and(|most| self.struck() >= most)
+    }
+
+    pub(super) fn is_out_of_time(&self) -> bool {
         self.ends.is_some_and(|end| clock::instant() >= end)
-            || self.order.scope.count.is_some_and(|most| self.struck() >= most)
     }
 
     pub(super) fn struck(&self) -> u64 {

@@ -19,11 +19,18 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 struct Deeds {
     /// What takes the memory of a start, by the start.
-    takers: BTreeMap<String, Option<Child>>,
+    takers: BTreeMap<String, Taker>,
     /// Full volumes, each with the room that is laid over it.
     full: BTreeMap<PathBuf, PathBuf>,
     /// How many strikes are in the store.
     saved: u64,
+}
+
+/// A program that takes memory on behalf of a fault, until it is dropped.
+#[derive(Debug)]
+struct Taker {
+    fault: String,
+    _program: Child,
 }
 
 /// Drives the faults until the platform stops, and takes back then what it has done to volumes.
@@ -31,7 +38,9 @@ pub(crate) async fn drill(fleet: Fleet) {
     let (faults, stop) = (fleet.faults(), fleet.context.stop.clone());
     let mut deeds = Deeds::default();
     while !stop.is_cancelled() {
-        if let Err(error) = faults.keep_only(|fault| !fault.is_over()).await {
+        if let Err(error) =
+            faults.keep_only(|fault| !fault.is_over() || deeds.is_at_work(fault)).await
+        {
             tracing::error!(%error, "the end of a fault could not be stored");
         }
         deeds.do_all(&fleet).await;
@@ -51,7 +60,11 @@ impl Deeds {
     async fn do_all(&mut self, fleet: &Fleet) {
         let mut full = BTreeMap::new();
         let mut starved = Vec::new();
-        for fault in fleet.faults().table().iter().filter(|fault| !fault.is_over()) {
+        let table = fleet.faults().table();
+        for fault in table.iter() {
+            if fault.is_over() && !self.is_at_work(fault) {
+                continue;
+            }
             if let Kind::Kill { every_secs } = fault.order.kind {
                 kill(fleet, fault, every_secs).await;
             } else if fault.order.kind == (Kind::Memory {}) {
@@ -65,6 +78,12 @@ impl Deeds {
         self.full = full;
     }
 
+    /// Whether memory is being filled for a fault whose last strike this is: it must get the time
+    /// that filling takes.
+    fn is_at_work(&self, fault: &Active) -> bool {
+        !fault.is_out_of_time() && self.takers.values().any(|taker| taker.fault == fault.id)
+    }
+
     /// Fills the memory of each start once; gives the starts that are in scope.
     fn starve(&mut self, fleet: &Fleet, fault: &Active) -> Vec<String> {
         let mut starts = Vec::new();
@@ -74,13 +93,14 @@ impl Deeds {
             let Some(run) = &snapshot.record.run else { continue };
             let Some(pid) = run.pid else { continue };
             starts.push(run.start.clone());
-            if self.takers.contains_key(&run.start) {
+            if self.takers.contains_key(&run.start) || fault.is_over() {
                 continue;
             }
             match starve_program(pid) {
-                Ok(taker) if fault.count_strike() => {
+                Ok(program) if fault.count_strike() => {
                     tracing::warn!(fault = fault.id, machine = machine.id, "its memory is filled");
-                    self.takers.insert(run.start.clone(), Some(taker));
+                    let taker = Taker { fault: fault.id.clone(), _program: program };
+                    self.takers.insert(run.start.clone(), taker);
                 }
                 Ok(_too_many) => {}
                 Err(reason) => trouble = Some(format!("machine `{}`: {reason}", machine.id)),

@@ -379,12 +379,14 @@ impl Fleet {
     /// Ends the groups of programs that have ended while nobody watched. What the kernel counted
     /// in them was read before.
     async fn end_groups_without_program(&self) {
-        let runs = |machine: &Arc<Machine>| {
-            let inner = machine.inner.try_lock().ok()?;
-            inner.program.as_ref()?;
-            inner.record.run.as_ref().map(|run| run.start.clone())
-        };
-        let kept: Vec<String> = self.all_machines().iter().filter_map(runs).collect();
+        let mut kept = Vec::new();
+        for machine in self.all_machines() {
+            // Its checks have begun and take the lock too: a busy machine is no empty one.
+            let inner = machine.inner.lock().await;
+            if let (Some(_), Some(run)) = (&inner.program, &inner.record.run) {
+                kept.push(run.start.clone());
+            }
+        }
         self.context.limiter.end_all_except(&kept).await;
     }
 

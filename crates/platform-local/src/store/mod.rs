@@ -383,8 +383,8 @@ mod tests {
         let store = Store::open(&directory.path().join("store.sqlite")).await.expect("opened");
         store.save_app("kept", &"first").await.expect("saved");
         // To the database this is a disk without room.
-        let limit = "PRAGMA max_page_count = 40";
-        sqlx::query(limit).execute(&store.pool).await.expect("limited");
+        let limit = Statement::new("PRAGMA max_page_count = 40");
+        store.writer.write(vec![limit]).await.expect("limited");
         let large = "x".repeat(1 << 20);
         let error = store.save_app("large", &large).await.expect_err("there is no room");
         assert!(error.is_full(), "{error}");
