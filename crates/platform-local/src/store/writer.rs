@@ -91,9 +91,24 @@ async fn write(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Cha
     }
 }
 
-/// Carries the changes out in one transaction.
+/// Carries the changes out in one transaction, or none of them.
 async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let done = carry_out(connection, changes).await;
+    if done.is_err()
+        && let Err(error) = sqlx::query("ROLLBACK").execute(connection).await
+    {
+        // A full disk makes SQLite roll back by itself, and there is nothing left to undo. That is
+        // why the library's own transactions, which count how deep they are, are not used here.
+        tracing::debug!(%error, "a transaction was undone already");
+    }
+    done
+}
+
+async fn carry_out(
+    connection: &mut SqliteConnection,
+    changes: &[Change],
+) -> Result<(), sqlx::Error> {
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     for statement in changes.iter().flat_map(|change| &change.statements) {
         let mut query = sqlx::query(statement.sql);
         for value in &statement.values {
@@ -102,7 +117,8 @@ async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result
                 Value::Number(number) => query.bind(*number),
             };
         }
-        query.execute(&mut *transaction).await?;
+        query.execute(&mut *connection).await?;
     }
-    transaction.commit().await
+    sqlx::query("COMMIT").execute(connection).await?;
+    Ok(())
 }
