@@ -72,7 +72,8 @@ async fn bodies_that_cannot_be_read_are_answered_400_and_large_ones_413() {
             assert_eq!(status, 400, "{method} {path} {start}: {answer}");
             assert!(answer["error"].is_string(), "{method} {path}: {answer}");
         }
-        let (status, answer) = send(method.clone(), path.clone(), vec![b' '; 2 << 20]).await;
+        // One byte more than is read: of a longer body the rest would be in the way of the answer.
+        let (status, answer) = send(method.clone(), path.clone(), vec![b' '; (1 << 20) + 1]).await;
         assert_eq!(status, 413, "{method} {path}");
         assert!(answer["error"].is_string(), "{method} {path}: {answer}");
     }

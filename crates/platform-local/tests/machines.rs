@@ -235,7 +235,7 @@ async fn what_cannot_be_is_refused_with_a_reason() {
         let error = answer["error"].as_str().expect("an error");
         assert!(error.contains(text), "{path}: {error}");
     }
-    let large = json!({"name": "x".repeat(2 << 20)});
+    let large = json!({"name": "x".repeat(1 << 20)});
     let (status, _) = api.call(Method::POST, "/v1/apps", large).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     let stranger = reqwest::Client::builder().no_proxy().build().expect("a client");
