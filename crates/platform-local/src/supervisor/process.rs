@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -210,8 +211,10 @@ fn join(group: &Group, pid: i32) {
     while let Some(pid) = joining.pop() {
         match group.add(pid) {
             Ok(()) => joining.extend(process_files::children(pid)),
-            // Mostly it has ended already.
-            Err(error) => tracing::debug!(%error, pid, "a process is not in its control group"),
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {
+                tracing::debug!(pid, "a process ended before it was in its control group");
+            }
+            Err(error) => tracing::warn!(%error, pid, "a process runs without its limits"),
         }
     }
 }
