@@ -12,6 +12,7 @@ mod connections;
 mod forward;
 mod headers;
 mod hold;
+mod journey;
 mod replay;
 mod route;
 mod tunnel;
