@@ -2,63 +2,21 @@
 
 mod support;
 
-use std::{
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
-
 use machines_api::types::MachineState;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{
-    Client, TOKEN, World, config, example,
+    World, config,
     load::Load,
+    process::PlatformProcess,
     state::{StateDirectory, control_groups, kill},
     until,
 };
 
-/// A platform in a process of its own.
-struct Platform {
-    process: Child,
-    api: Client,
-}
-
-impl Platform {
-    #[expect(clippy::disallowed_methods, reason = "the platform is killed, so it is a process")]
-    fn start(state: &Path) -> Self {
-        let mut process = Command::new(example("platform"))
-            .arg(state)
-            .arg(TOKEN)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("started");
-        let output = process.stdout.take().expect("its output");
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).expect("its addresses");
-        let mut addresses = line.split_whitespace().map(|text| text.parse().expect("an address"));
-        let mut next = || addresses.next().expect("two addresses");
-        let api = Client::new(next(), next());
-        Self { process, api }
-    }
-
-    fn kill(mut self) {
-        self.process.kill().expect("killed");
-        self.process.wait().expect("gone");
-    }
-}
-
-impl Drop for Platform {
-    fn drop(&mut self) {
-        // Without effect after `kill`; a test that failed leaves no platform.
-        drop(self.process.kill());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn machines_outlive_a_killed_platform_and_the_next_one_takes_them_over() {
     let state = StateDirectory::new();
-    let platform = Platform::start(state.path());
+    let platform = PlatformProcess::start(state.path());
     let api = platform.api.clone();
     let image = api.push_image(&[]).await;
     api.create_app("shop").await;
@@ -81,7 +39,7 @@ async fn machines_outlive_a_killed_platform_and_the_next_one_takes_them_over() {
 
     // While nobody watches, one of them dies.
     kill(*programs.get(&dying.id).expect("its id"));
-    let platform = Platform::start(state.path());
+    let platform = PlatformProcess::start(state.path());
     let api = platform.api.clone();
     assert_eq!(api.machine("shop", &lasting.id).await.state, MachineState::Started);
     let request = api.request(Method::GET, "shop", "/");
@@ -113,7 +71,7 @@ async fn machines_outlive_a_killed_platform_and_the_next_one_takes_them_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_is_carried_out_wherever_the_platform_is_killed() {
     let state = StateDirectory::new();
-    let mut platform = Platform::start(state.path());
+    let mut platform = PlatformProcess::start(state.path());
     let image = platform.api.push_image(&[]).await;
     platform.api.create_app("shop").await;
     let first = config(&image, &[("VERSION", "0")]);
@@ -128,7 +86,7 @@ async fn what_was_accepted_is_carried_out_wherever_the_platform_is_killed() {
             platform.api.machine("shop", &id).await;
         }
         platform.kill();
-        platform = Platform::start(state.path());
+        platform = PlatformProcess::start(state.path());
         platform.api.ready("shop", &id).await;
         let machine = platform.api.machine("shop", &id).await;
         assert_eq!(machine.instance_id, accepted.instance_id);
@@ -164,7 +122,7 @@ async fn a_platform_that_is_restarted_in_order_finds_its_machines_serving() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_for_want_of_memory_is_told_although_no_platform_was_there() {
     let state = StateDirectory::new();
-    let platform = Platform::start(state.path());
+    let platform = PlatformProcess::start(state.path());
     let api = platform.api.clone();
     let image = api.push_image(&[]).await;
     api.create_app("shop").await;
@@ -185,7 +143,7 @@ async fn a_kill_for_want_of_memory_is_told_although_no_platform_was_there() {
         until("the kernel kills it", || async { !state.programs().contains_key(&id) }).await;
     }
     // Where there are no control groups, the next platform sees that it exceeds its memory.
-    let platform = Platform::start(state.path());
+    let platform = PlatformProcess::start(state.path());
     let api = platform.api.clone();
     until("the kill is told", || async {
         let machine = api.machine("shop", &id).await;

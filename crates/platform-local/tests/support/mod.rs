@@ -25,9 +25,11 @@ use state::StateDirectory;
 pub mod deviations;
 pub mod engine;
 pub mod load;
+pub mod process;
 pub mod schema;
 pub mod state;
 pub mod witness;
+pub mod writer;
 
 pub const TOKEN: &str = "test-token";
 
@@ -161,6 +163,17 @@ impl Client {
         body: Value,
         nonce: Option<&str>,
     ) -> (StatusCode, Value) {
+        self.attempt(method, path, body, nonce).await.expect("an answer")
+    }
+
+    /// The same of a platform that may be killed before it has answered.
+    pub async fn attempt(
+        &self,
+        method: Method,
+        path: &str,
+        body: Value,
+        nonce: Option<&str>,
+    ) -> reqwest::Result<(StatusCode, Value)> {
         let mut request = self
             .http
             .request(method.clone(), format!("http://{}{path}", self.api))
@@ -171,12 +184,12 @@ impl Client {
         if let Some(nonce) = nonce {
             request = request.header("fly-machine-lease-nonce", nonce);
         }
-        let answer = request.send().await.expect("an answer");
+        let answer = request.send().await?;
         let status = answer.status();
-        let bytes = answer.bytes().await.expect("a body");
+        let bytes = answer.bytes().await?;
         let checked = schema::check(method.as_str(), path, status.as_u16(), &bytes);
         assert_eq!(checked, Ok(()));
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
     }
 
     /// A call that must succeed.

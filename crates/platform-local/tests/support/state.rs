@@ -34,6 +34,13 @@ impl StateDirectory {
         every.filter(|(of, _)| of == machine).map(|(_, pid)| pid).collect()
     }
 
+    /// The machine of each program that runs, sorted.
+    pub fn machines_of_programs(&self) -> Vec<String> {
+        let mut machines: Vec<_> = self.every_program().into_iter().map(|(of, _)| of).collect();
+        machines.sort();
+        machines
+    }
+
     fn every_program(&self) -> Vec<(String, i32)> {
         let machines = self.canonical().join("machines");
         let mut found = Vec::new();
@@ -91,6 +98,14 @@ fn remove_group(group: &Path) {
     if let Some(parent) = group.parent() {
         drop(std::fs::remove_dir(parent));
     }
+}
+
+/// A variable of the environment that a program was started with.
+pub fn variable(pid: i32, name: &str) -> Option<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let prefix = format!("{name}=");
+    text.split('\0').find_map(|entry| entry.strip_prefix(&prefix).map(str::to_owned))
 }
 
 /// Kills a program, if it is still there.
