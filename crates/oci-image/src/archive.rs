@@ -9,13 +9,18 @@ use std::{
 };
 
 use serde_json::json;
-use tar::{Builder, EntryType, Header};
+use tar::{Builder, EntryType};
 
 use crate::{
     ImageDigest,
+    build::header,
     layout::{Layout, LayoutError},
     manifest::{Descriptor, INDEX_MEDIA_TYPE, Index, MANIFEST_MEDIA_TYPE, Manifest},
 };
+
+/// What every entry of the archive is.
+const FILE: EntryType = EntryType::Regular;
+const MODE: u32 = 0o644;
 
 /// Why an archive was not written whole.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +47,7 @@ pub fn write_archive(
         ("manifest.json", older_manifest(&manifest, repository, tag)),
     ];
     for (name, bytes) in documents {
-        archive.append_data(&mut header(bytes.len() as u64), name, bytes.as_slice())?;
+        archive.append_data(&mut header(FILE, MODE, bytes.len() as u64), name, bytes.as_slice())?;
     }
     let mut blobs: Vec<&ImageDigest> = manifest.layers.iter().map(|layer| &layer.digest).collect();
     blobs.extend([&manifest.config.digest, digest]);
@@ -52,7 +57,7 @@ pub fn write_archive(
     for blob in blobs {
         layout.verify_blob(blob)?;
         let (file, bytes) = layout.open_blob(blob)?;
-        archive.append_data(&mut header(bytes), path_of(blob), file.take(bytes))?;
+        archive.append_data(&mut header(FILE, MODE, bytes), path_of(blob), file.take(bytes))?;
     }
     archive.into_inner()?.flush()?;
     Ok(())
@@ -98,20 +103,12 @@ fn path_of(digest: &ImageDigest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-fn header(bytes: u64) -> Header {
-    let mut header = Header::new_gnu();
-    header.set_entry_type(EntryType::Regular);
-    header.set_mode(0o644);
-    header.set_size(bytes);
-    header
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_archive_holds_every_blob_and_both_kinds_of_manifest() {
+    /// A store with an image whose one layer is named twice.
+    fn image() -> (tempfile::TempDir, Layout, ImageDigest, ImageDigest) {
         let directory = tempfile::tempdir().expect("a directory");
         let layout = Layout::open(directory.path()).expect("a layout");
         let layer = layout.put_blob(b"layer").expect("stored");
@@ -122,6 +119,12 @@ mod tests {
                           {{"mediaType":"l","digest":"{layer}","size":5}}]}}"#
         );
         let digest = layout.put_manifest(manifest.as_bytes(), BTreeMap::new()).expect("stored");
+        (directory, layout, digest, layer)
+    }
+
+    #[test]
+    fn an_archive_holds_every_blob_and_both_kinds_of_manifest() {
+        let (_directory, layout, digest, layer) = image();
         let mut bytes = Vec::new();
         write_archive(&layout, &digest, "localhost/shop", "one", &mut bytes).expect("written");
 
@@ -143,15 +146,7 @@ mod tests {
 
     #[test]
     fn a_damaged_layer_is_not_handed_to_an_engine() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let layout = Layout::open(directory.path()).expect("a layout");
-        let layer = layout.put_blob(b"layer").expect("stored");
-        let config = layout.put_blob(b"{}").expect("stored");
-        let manifest = format!(
-            r#"{{"schemaVersion":2,"config":{{"mediaType":"c","digest":"{config}","size":2}},
-                "layers":[{{"mediaType":"l","digest":"{layer}","size":5}}]}}"#
-        );
-        let digest = layout.put_manifest(manifest.as_bytes(), BTreeMap::new()).expect("stored");
+        let (_directory, layout, digest, layer) = image();
         std::fs::write(layout.blob_path(&layer), b"loyer").expect("damaged");
         let written = write_archive(&layout, &digest, "localhost/shop", "one", io::sink());
         assert!(matches!(written, Err(ArchiveError::Layout(LayoutError::Corrupt { .. }))));

@@ -219,14 +219,8 @@ fn append(archive: &mut Builder<BlobWriter>, place: &str, entry: &Entry) -> Resu
         Entry::File(source) => (0o644, Some(source)),
         Entry::Program(source) => (0o755, Some(source)),
     };
-    let mut header = Header::new_gnu();
-    header.set_mode(mode);
-    header.set_mtime(0);
-    header.set_uid(0);
-    header.set_gid(0);
     let Some(source) = source else {
-        header.set_entry_type(EntryType::Directory);
-        header.set_size(0);
+        let mut header = header(EntryType::Directory, mode, 0);
         let path = format!("{place}/");
         return archive
             .append_data(&mut header, path, io::empty())
@@ -234,8 +228,7 @@ fn append(archive: &mut Builder<BlobWriter>, place: &str, entry: &Entry) -> Resu
     };
     let file = File::open(source).map_err(read_error(source))?;
     let bytes = file.metadata().map_err(read_error(source))?.len();
-    header.set_entry_type(EntryType::Regular);
-    header.set_size(bytes);
+    let mut header = header(EntryType::Regular, mode, bytes);
     // A file that grows or shrinks while it is read would break the archive: at most the announced
     // bytes are taken, and fewer are an error.
     let mut content = file.take(bytes);
@@ -245,6 +238,18 @@ fn append(archive: &mut Builder<BlobWriter>, place: &str, entry: &Entry) -> Resu
         return Err(read_error(source)(source_error));
     }
     Ok(())
+}
+
+/// The header of an entry that is the same on every computer.
+pub(crate) fn header(kind: EntryType, mode: u32, bytes: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(bytes);
+    header
 }
 
 fn image_config(spec: &ImageSpec) -> ImageConfig {
@@ -284,7 +289,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::unpack::unpack;
+    use crate::unpack::{Limits, unpack};
 
     /// The smallest file that counts as a static program: an ELF header with no segments.
     fn program() -> Vec<u8> {
@@ -338,7 +343,7 @@ mod tests {
         let layout = Layout::open(directory.path().join("layout")).expect("layout");
         let digest = build(&spec(directory.path()), &layout).expect("built");
         let root = directory.path().join("root");
-        let config = unpack(&layout, &digest, &root).expect("unpacked");
+        let config = unpack(&layout, &digest, &root, Limits::default()).expect("unpacked");
         assert_eq!(config.command(), ["/app"]);
         assert_eq!(config.env_pairs().collect::<Vec<_>>(), [("A", "1")]);
         assert_eq!(fs::read_to_string(root.join("docs/deep/two.md")).expect("file"), "two");

@@ -14,7 +14,7 @@ use oci_image::{
     DigestError, ImageDigest,
     layout::LayoutError,
     manifest::ImageConfig,
-    unpack::{UnpackError, unpack},
+    unpack::{Limits, UnpackError, unpack},
 };
 
 use super::{
@@ -150,7 +150,7 @@ fn prepare(
     let root = files.root(&run.start);
     files.remove_roots_except(None);
     let digest: ImageDigest = run.image_digest.parse()?;
-    let image = unpack(&context.images, &digest, &root)?;
+    let image = unpack(&context.images, &digest, &root, Limits::default())?;
     for mount in &record.config.mounts {
         link_volume(&root, mount, &files.volume(mount))?;
     }
