@@ -195,7 +195,7 @@ async fn listen(
     key: &str,
     wanted: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), StartError> {
-    let last = store.meta(key).await?.and_then(|port| port.parse().ok());
+    let last: Option<u16> = store.meta(key).await?.and_then(|port| port.parse().ok());
     let mut bound = None;
     if let Some(port) = last.filter(|_| wanted.port() == 0) {
         bound = TcpListener::bind(SocketAddr::new(wanted.ip(), port)).await.ok();
@@ -215,6 +215,8 @@ async fn listen(
         address: wanted,
         source,
     })?;
-    store.set_meta(key, &address.port().to_string()).await?;
+    if last != Some(address.port()) {
+        store.set_meta(key, &address.port().to_string()).await?;
+    }
     Ok((listener, address))
 }

@@ -21,7 +21,7 @@ use oci_image::{
     manifest::MANIFEST_MEDIA_TYPE,
 };
 
-use crate::{fleet::Fleet, store::StoreError};
+use crate::{error::Refusal, fleet::Fleet, store::StoreError};
 use upload::Uploads;
 
 /// A request that the registry does not fulfil, in the words of the distribution specification.
@@ -61,9 +61,14 @@ impl From<LayoutError> for RegistryError {
             LayoutError::TooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
             }
-            LayoutError::Io { .. } => {
+            LayoutError::Io { source, .. } => {
                 tracing::error!(%message, "the image store failed");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", message)
+                let status = if source.kind() == std::io::ErrorKind::StorageFull {
+                    StatusCode::INSUFFICIENT_STORAGE
+                } else {
+                    StatusCode::INTERNAL_SERVER_ERROR
+                };
+                Self::new(status, "UNKNOWN", message)
             }
         }
     }
@@ -71,7 +76,8 @@ impl From<LayoutError> for RegistryError {
 
 impl From<StoreError> for RegistryError {
     fn from(error: StoreError) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", error.to_string())
+        let refused = Refusal::from(error);
+        Self::new(refused.status, "UNKNOWN", refused.message)
     }
 }
 

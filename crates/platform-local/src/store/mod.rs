@@ -7,13 +7,14 @@ mod releases;
 mod schema;
 mod writer;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
     Connection as _, Row as _, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::sync::Mutex;
 
 use writer::{Statement, Writer};
 
@@ -70,6 +71,8 @@ pub(crate) struct Store {
     /// For reading; every write goes through the writer.
     pool: SqlitePool,
     writer: Writer,
+    /// Held while a release is read and then written by what was read.
+    releases: Arc<Mutex<()>>,
 }
 
 /// All that one change of a machine writes, in one transaction.
@@ -102,7 +105,7 @@ impl Store {
             .map_err(database("open"))?;
         prepare(&pool).await?;
         // One writer: writes are in one order, and a read sees every write that was answered.
-        Ok(Self { pool, writer: Writer::new(writing) })
+        Ok(Self { pool, writer: Writer::new(writing), releases: Arc::default() })
     }
 
     pub(crate) async fn close(&self) {
@@ -336,7 +339,9 @@ async fn prepare(pool: &SqlitePool) -> Result<(), StoreError> {
     for statement in schema::STATEMENTS {
         sqlx::query(*statement).execute(pool).await.map_err(database("prepare"))?;
     }
-    sqlx::query("PRAGMA user_version = 1").execute(pool).await.map_err(database("prepare"))?;
+    if found != schema::VERSION {
+        sqlx::query("PRAGMA user_version = 1").execute(pool).await.map_err(database("prepare"))?;
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::Row as _;
 
-use super::{Store, StoreError, database, from_json, to_json};
+use super::{Store, StoreError, database, from_json, to_json, writer::Statement};
 
 /// Releases of an app that are kept: a year of daily ones is looked at by nobody.
 const RELEASES_MAX: u32 = 200;
@@ -17,31 +17,25 @@ impl Store {
         id: &str,
         make: impl FnOnce(u64) -> R + Send,
     ) -> Result<R, StoreError> {
-        let failed = || database("write");
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed())?;
+        let _turn = self.releases.lock().await;
         let newest: Option<i64> =
             sqlx::query_scalar("SELECT max(version) FROM releases WHERE app = ?")
                 .bind(app_id)
-                .fetch_one(&mut *transaction)
+                .fetch_one(&self.pool)
                 .await
-                .map_err(failed())?;
+                .map_err(database("read"))?;
         let version = newest.unwrap_or(0) + 1;
         let release = make(u64::try_from(version).unwrap_or(u64::MAX));
-        sqlx::query("INSERT INTO releases (app, version, id, document) VALUES (?, ?, ?, ?)")
-            .bind(app_id)
-            .bind(version)
-            .bind(id)
-            .bind(to_json("releases", &release)?)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed())?;
-        sqlx::query("DELETE FROM releases WHERE app = ? AND version <= ?")
-            .bind(app_id)
-            .bind(version - i64::from(RELEASES_MAX))
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed())?;
-        transaction.commit().await.map_err(failed())?;
+        let added = "INSERT INTO releases (app, version, id, document) VALUES (?, ?, ?, ?)";
+        let added = Statement::new(added)
+            .text(app_id)
+            .number(version)
+            .text(id)
+            .text(to_json("releases", &release)?);
+        let fewer = Statement::new("DELETE FROM releases WHERE app = ? AND version <= ?")
+            .text(app_id)
+            .number(version - i64::from(RELEASES_MAX));
+        self.writer.write(vec![added, fewer]).await?;
         Ok(release)
     }
 
@@ -51,26 +45,22 @@ impl Store {
         id: &str,
         change: impl FnOnce(&mut R) + Send,
     ) -> Result<Option<R>, StoreError> {
-        let failed = || database("write");
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed())?;
+        let _turn = self.releases.lock().await;
         let document: Option<String> =
             sqlx::query_scalar("SELECT document FROM releases WHERE id = ?")
                 .bind(id)
-                .fetch_optional(&mut *transaction)
+                .fetch_optional(&self.pool)
                 .await
-                .map_err(failed())?;
+                .map_err(database("read"))?;
         let Some(document) = document else {
             return Ok(None);
         };
         let mut release = from_json("releases", &document)?;
         change(&mut release);
-        sqlx::query("UPDATE releases SET document = ? WHERE id = ?")
-            .bind(to_json("releases", &release)?)
-            .bind(id)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed())?;
-        transaction.commit().await.map_err(failed())?;
+        let changed = Statement::new("UPDATE releases SET document = ? WHERE id = ?")
+            .text(to_json("releases", &release)?)
+            .text(id);
+        self.writer.write(vec![changed]).await?;
         Ok(Some(release))
     }
 
@@ -112,12 +102,8 @@ impl Store {
     }
 
     pub(crate) async fn forget_releases(&self, app_id: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM releases WHERE app = ?")
-            .bind(app_id)
-            .execute(&self.pool)
-            .await
-            .map_err(database("write"))?;
-        Ok(())
+        let gone = Statement::new("DELETE FROM releases WHERE app = ?").text(app_id);
+        self.writer.write(vec![gone]).await
     }
 }
 
@@ -147,5 +133,20 @@ mod tests {
         assert_eq!(changed.expect("changed"), Some(7));
         let absent = store.change_release("absent", |_: &mut u64| {}).await;
         assert_eq!(absent.expect("looked"), None);
+    }
+
+    #[tokio::test]
+    async fn releases_that_are_noted_at_once_have_numbers_of_their_own() {
+        let directory = tempfile::tempdir().expect("directory");
+        let store = Store::open(&directory.path().join("store.sqlite")).await.expect("opened");
+        let ids: Vec<String> = (0..50).map(|number| format!("r{number}")).collect();
+        let added = ids.iter().map(|id| store.add_release("a", id, |version| version));
+        let mut numbers: Vec<u64> = futures::future::join_all(added)
+            .await
+            .into_iter()
+            .map(|it| it.expect("added"))
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=50).collect::<Vec<_>>());
     }
 }
