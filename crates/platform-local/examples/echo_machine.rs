@@ -25,6 +25,7 @@ use hyper_util::rt::TokioIo;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
+    let groups_at_start = control_groups();
     if let Some(tool) = env::args().nth(1) {
         return run_tool(&tool).await;
     }
@@ -44,6 +45,7 @@ async fn main() -> std::io::Result<()> {
         .route("/", get(about).post(about))
         .route("/health", get(health))
         .route("/env", get(environment))
+        .route("/groups", get(|| async { groups_at_start }))
         .route("/headers", get(headers))
         .route("/slow", get(slow))
         .route("/echo", post(|body: Bytes| async move { body }))
@@ -71,6 +73,7 @@ async fn run_tool(tool: &str) -> std::io::Result<()> {
             let (machine, version) = (text("FLY_MACHINE_ID"), text("VERSION"));
             writeln!(output, "{machine} {version} {}", directory.display())
         }
+        "groups" => output.write_all(control_groups().as_bytes()),
         "copy" => std::io::copy(&mut std::io::stdin(), &mut output).map(|_bytes| ()),
         "fail" => {
             writeln!(errors, "failed on purpose")?;
@@ -83,6 +86,11 @@ async fn run_tool(tool: &str) -> std::io::Result<()> {
         // Until it is killed.
         _ => std::future::pending().await,
     }
+}
+
+/// The control groups that this process is in, as the kernel tells.
+fn control_groups() -> String {
+    std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default()
 }
 
 async fn about() -> String {

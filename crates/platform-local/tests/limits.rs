@@ -7,7 +7,11 @@ use std::path::PathBuf;
 use machines_api::types::MachineConfig;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{World, state::control_groups, until};
+use support::{
+    World,
+    state::{control_groups, machine_groups},
+    until,
+};
 
 /// What the metrics say of a machine.
 fn gauge(metrics: &str, family: &str, machine: &str) -> Option<u64> {
@@ -86,4 +90,28 @@ async fn control_groups_of_machines_that_are_gone_are_removed_and_others_are_tak
         let of_platform = group.parent().expect("the platform's directory");
         assert!(!of_platform.exists(), "{} is left", of_platform.display());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_within_its_limits_from_its_first_moment_and_so_is_one_run_beside_it() {
+    let world = World::new().await;
+    let id = world.app("shop", 1).await.remove(0);
+    let machine = format!("/v1/apps/shop/machines/{id}");
+    for _ in 0..10 {
+        let pid = *world.state.programs().get(&id).expect("it runs");
+        let now = control_groups(pid);
+        let (_, at_start) = world.api.get("shop", "/groups").await;
+        assert_eq!(machine_groups(&at_start), now, "{at_start}");
+        let tool = json!({"command": ["/app", "groups"]});
+        let beside = world.api.done(Method::POST, &format!("{machine}/exec"), tool).await;
+        let beside = beside["stdout"].as_str().expect("its output");
+        assert_eq!(machine_groups(beside), now, "{beside}");
+        world.api.post(&format!("{machine}/restart")).await;
+        until("another program runs", || async {
+            world.state.programs().get(&id).is_some_and(|other| *other != pid)
+        })
+        .await;
+        world.api.ready("shop", &id).await;
+    }
+    world.end().await;
 }

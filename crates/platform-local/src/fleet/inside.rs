@@ -51,6 +51,7 @@ impl Fleet {
         let exec = Exec {
             beside: identity,
             start: run.start.clone(),
+            hold: self.context.limiter.hold_of_earlier(&run.start),
             root: MachineFiles::of(&self.context, &machine.id).root(&run.start),
             working_directory: image.config.working_dir.unwrap_or_default(),
             command,
@@ -110,7 +111,7 @@ fn refusal(error: &ExecError) -> Refusal {
         ExecError::NoProgram { .. } | ExecError::Start { .. } => StatusCode::BAD_REQUEST,
         ExecError::Gone => StatusCode::PRECONDITION_FAILED,
         ExecError::TooLong { .. } => StatusCode::REQUEST_TIMEOUT,
-        ExecError::Wait(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        ExecError::Wait(_) | ExecError::Limits { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     Refusal::new(status, error.to_string())
 }

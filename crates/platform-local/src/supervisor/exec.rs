@@ -19,10 +19,11 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::identity;
 
 use super::{
-    Exit,
+    Exit, Hold,
     adopt::START_VARIABLE,
     process::{Identity, find_below},
     process_files,
+    spawn::{Spawned, spawn_in},
 };
 
 /// Bytes of each output that are kept; the rest is read and forgotten.
@@ -38,6 +39,8 @@ pub(crate) struct Exec {
     pub(crate) beside: Identity,
     /// The start of the machine that it belongs to.
     pub(crate) start: String,
+    /// How the machine is held to its limits, which are those of all its programs together.
+    pub(crate) hold: Hold,
     pub(crate) root: PathBuf,
     pub(crate) working_directory: String,
     pub(crate) command: Vec<String>,
@@ -62,6 +65,8 @@ pub(crate) enum ExecError {
     Gone,
     #[error("cannot start `{program}`: {source}")]
     Start { program: String, source: io::Error },
+    #[error("cannot hold the program to the limits of its machine: {source}")]
+    Limits { source: io::Error },
     #[error("deadline_exceeded: the program ran for more than {} s and was killed", time_max.as_secs())]
     TooLong { time_max: Duration },
     #[error("cannot learn how the program ended: {0}")]
@@ -71,7 +76,7 @@ pub(crate) enum ExecError {
 impl Exec {
     /// Runs it to its end. Dropped before that, it is killed.
     pub(crate) async fn run(mut self) -> Result<ExecDone, ExecError> {
-        let mut child = self.spawn()?;
+        let mut child = self.spawn().await?;
         let group = Group(child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)));
         if let Some(mut input) = child.stdin.take() {
             let bytes = std::mem::take(&mut self.stdin);
@@ -81,7 +86,12 @@ impl Exec {
         let stdout = Output::collect(child.stdout.take());
         let stderr = Output::collect(child.stderr.take());
         let ended = tokio::time::timeout(self.time_max, child.wait()).await;
-        let ended = ended.map_err(|_elapsed| ExecError::TooLong { time_max: self.time_max })?;
+        let Ok(ended) = ended else {
+            drop(group);
+            // Whoever is told that it was killed finds nothing of it.
+            child.kill().await.map_err(ExecError::Wait)?;
+            return Err(ExecError::TooLong { time_max: self.time_max });
+        };
         let status = ended.map_err(ExecError::Wait)?;
         let rest = async { tokio::join!(stdout.end(), stderr.end()) };
         if tokio::time::timeout(AFTER_THE_END, rest).await.is_err() {
@@ -95,14 +105,15 @@ impl Exec {
         })
     }
 
-    fn spawn(&self) -> Result<tokio::process::Child, ExecError> {
+    async fn spawn(&self) -> Result<tokio::process::Child, ExecError> {
         let name = self.command.first().cloned().unwrap_or_default();
         let program = find_below(&self.root, &self.working_directory, &name)
             .ok_or_else(|| ExecError::NoProgram { program: name.clone() })?;
         // The mark of a start that no machine has: should the platform be killed, the next one
         // ends the program.
         let mark = format!("exec-{}-{}", self.start, identity::version());
-        tokio::process::Command::new(program)
+        let mut command = tokio::process::Command::new(program);
+        command
             .args(self.command.iter().skip(1))
             .current_dir(self.root.join(self.working_directory.trim_start_matches('/')))
             .env_clear()
@@ -112,9 +123,17 @@ impl Exec {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|source| ExecError::Start { program: name, source })
+            .kill_on_drop(true);
+        let failed = |source| ExecError::Start { program: name, source };
+        let Hold::Group(group) = &self.hold else {
+            return command.spawn().map_err(failed);
+        };
+        let Spawned { child, joined } = spawn_in(group, command).await.map_err(failed)?;
+        if let Err(source) = joined {
+            // Dropped, it is killed: it would run without the machine's limits.
+            return Err(ExecError::Limits { source });
+        }
+        Ok(child)
     }
 
     /// The environment that the machine's own program was started with.

@@ -18,6 +18,7 @@ mod process_files;
 mod processes;
 mod program;
 mod resident;
+mod spawn;
 mod suspend;
 mod tools;
 

@@ -13,11 +13,13 @@ use std::{
     time::Duration,
 };
 
-use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{Exit, Group, Hold, Limits, Stats, process_files, resident};
+use super::{
+    Exit, Hold, Limits, Stats, process_files, resident,
+    spawn::{Spawned, spawn_in},
+};
 use crate::clock;
 
 /// Where a program is looked for that is named without a directory.
@@ -82,9 +84,9 @@ impl Process {
         launch.hold.create(&launch.limits).map_err(|source| SpawnError::Limits { source })?;
         let failed = |source| SpawnError::Start { program: program.display().to_string(), source };
         let mut tries = 0;
-        let mut child = loop {
-            match command(&program, launch)?.spawn() {
-                Ok(child) => break child,
+        let (mut child, hold) = loop {
+            match spawn(command(&program, launch)?, &launch.hold).await {
+                Ok(started) => break started,
                 Err(error)
                     if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
                 {
@@ -98,9 +100,6 @@ impl Process {
         let gone = || failed(io::Error::other("it ended before it could be watched"));
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(gone)?;
         let handle = open(pid).map_err(failed)?;
-        if let Hold::Group(group) = &launch.hold {
-            join(group, pid);
-        }
         let start_ticks = process_files::start_ticks(pid).unwrap_or_default();
         let waited = async move {
             match child.wait().await {
@@ -114,7 +113,7 @@ impl Process {
             }
         };
         let identity = Identity { pid, start_ticks };
-        let process = Self { identity, handle: Arc::new(handle), hold: launch.hold.clone() };
+        let process = Self { identity, handle: Arc::new(handle), hold };
         let ended = process.clone().held(launch.limits.memory_bytes, waited);
         Ok((process, ended))
     }
@@ -204,19 +203,27 @@ impl Process {
     }
 }
 
-/// Puts a program that was just started into its group, and with it what it may have started in
-/// the moment before. It cannot be started inside without unsafe code.
-fn join(group: &Group, pid: i32) {
-    let mut joining = vec![pid];
-    while let Some(pid) = joining.pop() {
-        match group.add(pid) {
-            Ok(()) => joining.extend(process_files::children(pid)),
-            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {
-                tracing::debug!(pid, "a process ended before it was in its control group");
-            }
-            Err(error) => tracing::warn!(%error, pid, "a process runs without its limits"),
-        }
-    }
+/// Starts a program under its limits. Gives how it is held: one that cannot be put into its group
+/// is watched, so that its memory has a limit at least.
+async fn spawn(
+    mut command: tokio::process::Command,
+    hold: &Hold,
+) -> io::Result<(tokio::process::Child, Hold)> {
+    let Hold::Group(group) = hold else {
+        return Ok((command.spawn()?, Hold::Watching));
+    };
+    let Spawned { child, joined } = spawn_in(group, command).await?;
+    let Err(error) = joined else {
+        return Ok((child, hold.clone()));
+    };
+    tracing::warn!(
+        %error, pid = child.id(),
+        "a program cannot be put into its control group: its memory is watched, and its processor \
+         time has no limit"
+    );
+    // Whatever of it is in the group stays there and is not counted; an empty one goes.
+    group.remove_if_empty();
+    Ok((child, Hold::Watching))
 }
 
 /// A process handle becomes readable when the process ends.

@@ -77,7 +77,11 @@ impl Drop for StateDirectory {
 
 /// The control groups of a process that were made for it as a machine.
 pub fn control_groups(pid: i32) -> Vec<PathBuf> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    machine_groups(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default())
+}
+
+/// The same of the kernel's own list of a process's groups.
+pub fn machine_groups(text: &str) -> Vec<PathBuf> {
     let of_line = |line: &str| {
         let mut fields = line.splitn(3, ':').skip(1);
         let (controllers, path) = (fields.next()?, fields.next()?);

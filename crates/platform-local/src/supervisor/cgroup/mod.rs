@@ -183,6 +183,31 @@ impl Group {
         Ok(())
     }
 
+    /// Whether a single thread can be in the group.
+    pub(crate) fn takes_threads(&self) -> bool {
+        self.version == Version::V1
+    }
+
+    /// Puts the calling thread, and no other of this process, into the group: what it starts from
+    /// then on is in it. The thread shall end soon.
+    pub(crate) fn add_this_thread(&self) -> io::Result<()> {
+        let own = fs::read_link("/proc/thread-self")?;
+        let id = own.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        for directory in self.directories() {
+            write(&directory.join("tasks"), id)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the group, unless a process is in it.
+    pub(crate) fn remove_if_empty(&self) {
+        for directory in self.directories() {
+            if !removed(directory) {
+                tracing::debug!(directory = %directory.display(), "a control group is kept");
+            }
+        }
+    }
+
     pub(crate) fn oom_kills(&self) -> u64 {
         match self.version {
             Version::V1 => v1::oom_kills(&self.memory),
