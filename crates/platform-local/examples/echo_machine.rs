@@ -50,6 +50,7 @@ async fn main() -> std::io::Result<()> {
         .route("/slow", get(slow))
         .route("/echo", post(|body: Bytes| async move { body }))
         .route("/replay", get(replay).post(replay))
+        .route("/answer", get(answer).post(answer))
         .route("/count", post(count))
         .route("/hold", post(hold))
         .route("/break", post(break_off))
@@ -139,6 +140,25 @@ async fn replay(
     }
     let source = headers.get("fly-replay-src").and_then(|value| value.to_str().ok());
     (answer, format!("{} {} {}", about().await, source.unwrap_or("-"), body.len()))
+}
+
+/// Answers with the headers that the query names, and with its `body`. A query with `as` is meant
+/// for that machine alone: others say what came to them.
+async fn answer(
+    Query(query): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (HeaderMap, String) {
+    let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+    if value("as").is_some_and(|wanted| *wanted != text("FLY_MACHINE_ID")) {
+        let seen = self::headers(headers).await;
+        return (HeaderMap::new(), format!("{}\n{seen}{} bytes", about().await, body.len()));
+    }
+    let pairs = query.iter().filter(|(name, _)| name != "as" && name != "body");
+    let pairs = pairs.filter_map(|(name, value)| {
+        Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?))
+    });
+    (pairs.collect(), value("body").cloned().unwrap_or_default())
 }
 
 /// Appends to a file of its volume and says how long it is.

@@ -41,6 +41,8 @@ pub struct Settings {
     pub idle_stop_secs: u64,
     /// Milliseconds between two looks for idle machines; each look stops at most one per app.
     pub idle_look_ms: u64,
+    /// Milliseconds after its stop for which a machine is not started if another one can serve.
+    pub recently_stopped_ms: u64,
     /// Milliseconds for which a request waits for a machine to become ready.
     pub hold_ms: u64,
     /// Milliseconds in which the headers of a client's request must arrive.
@@ -75,6 +77,8 @@ impl Settings {
             // Fly looks every few minutes; with this a machine stops within 5 minutes of idleness.
             idle_stop_secs: 240,
             idle_look_ms: 10_000,
+            // Fly's threshold.
+            recently_stopped_ms: 300_000,
             // Fly publishes no limit; a browser's user waits no longer than this.
             hold_ms: 30_000,
             // What common servers allow: enough for a bad line, too little to be held up by many.

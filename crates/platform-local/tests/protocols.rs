@@ -112,7 +112,7 @@ async fn a_post_that_a_machine_may_have_read_is_not_sent_to_another() {
     let answer = request.send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
     let text = answer.text().await.expect("a body");
-    assert!(text.contains("broke the connection before its answer began"), "{text}");
+    assert!(text.contains("[PU02] could not complete HTTP request to instance"), "{text}");
     let metrics = world.api.metrics().await;
     let broken = sample(&metrics, "platform_local_proxy_retries_total", "broken");
     assert_eq!(broken, Some(1), "{metrics}");

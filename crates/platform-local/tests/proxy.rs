@@ -149,7 +149,7 @@ async fn a_machine_that_listens_nowhere_is_told_from_one_that_is_busy() {
     world.api.wait("shop", &made.id, "started").await;
     let (status, text) = world.api.get("shop", "/").await;
     assert_eq!(status, StatusCode::BAD_GATEWAY);
-    assert!(text.contains("refuse connections"), "{text}");
+    assert!(text.contains("[PC01] instance refused connection"), "{text}");
     world.end().await;
 }
 

@@ -4,33 +4,64 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::http::StatusCode;
 use machines_api::types::{Autostop, MachineState, StopMachine};
 
 use super::{
     Fleet,
     events::Source,
-    machine::Machine,
+    machine::{Machine, Snapshot},
     orders::why_not_suspended,
     record::{Goal, MachineRecord},
 };
-use crate::{clock, proxy::Instance};
+use crate::{
+    clock,
+    log::{Level, NewLine, Provider},
+    proxy::{Choice, Instance},
+};
 
 /// Whether a request that found no machine has reason to wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outlook {
     /// A machine is starting, being replaced or full.
     Coming,
+    /// This machine was started just now, for the request.
+    Woken(String),
+    /// This machine might be started, and may not.
+    Refused { machine: String, obstacle: Obstacle },
+    /// There are machines, but none will take a request.
     Nobody,
+    /// There is no machine that may answer the request.
+    Missing,
+}
+
+/// Why a machine is not started for a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Obstacle {
+    /// The platform refuses, mostly because somebody holds the machine's lease.
+    #[error("machines API returned an error: \"{0}\"")]
+    Api(String),
+    /// The machine's state forbids it at this moment.
+    #[error("failed to change machine state: {0}")]
+    State(String),
+    /// It is in a state that no request changes.
+    #[error("machine is in a non-startable state: {0}")]
+    NotStartable(MachineState),
 }
 
 impl Fleet {
     /// Says whether a machine is coming that could take a request, and starts one if none is.
-    pub(crate) async fn wake(&self, app: &str, only: Option<&str>) -> Outlook {
+    pub(crate) async fn wake(&self, app: &str, choice: &Choice) -> Outlook {
         let mut sleeping = Vec::new();
+        let (mut is_missing, mut refused) = (true, None);
         for machine in self.machines_of(app) {
             let snapshot = machine.snapshot();
             let record = &snapshot.record;
-            if record.cordoned || only.is_some_and(|only| only != machine.id) {
+            if !choice.admits(&machine.id, &record.region) {
+                continue;
+            }
+            is_missing = false;
+            if record.cordoned || record.config.services.is_empty() {
                 continue;
             }
             let leaving = matches!(record.state, MachineState::Stopping | MachineState::Suspending);
@@ -39,20 +70,33 @@ impl Fleet {
                 return Outlook::Coming;
             }
             if is_asleep(record) {
-                sleeping.push(machine);
+                sleeping.push((self.recently_stopped(&snapshot), machine));
+            } else if is_unstartable(record.state) {
+                let obstacle = Obstacle::NotStartable(record.state);
+                refused = Some(Outlook::Refused { machine: machine.id.clone(), obstacle });
             }
         }
-        for machine in sleeping {
+        // Others first; the one that was stopped a moment ago if it is the only one.
+        sleeping.sort_by_key(|(recently, _)| *recently);
+        let others = sleeping.iter().any(|(recently, _)| !recently);
+        for (_, machine) in sleeping.iter().filter(|(recently, _)| *recently && others) {
+            self.tell_avoided(machine);
+        }
+        for (_, machine) in sleeping {
             // One at a time, so that a burst of requests starts no more than it needs.
             let _turn = self.waking.lock().await;
-            if wake(&machine).await {
-                return Outlook::Coming;
+            match self.start_for_request(&machine).await {
+                Ok(()) => return Outlook::Woken(machine.id.clone()),
+                Err(obstacle) => {
+                    refused = Some(Outlook::Refused { machine: machine.id.clone(), obstacle });
+                }
             }
         }
-        Outlook::Nobody
+        refused.unwrap_or(if is_missing { Outlook::Missing } else { Outlook::Nobody })
     }
 
-    /// Starts another machine of the app, if one sleeps and none is starting already.
+    /// Starts another machine of the app, if one sleeps and none is starting already. One that was
+    /// stopped a moment ago is left alone: others serve.
     pub(crate) fn wake_in_background(&self, app: &str) {
         let Ok(turn) = Arc::clone(&self.waking).try_lock_owned() else { return };
         let machines = self.machines_of(app);
@@ -61,16 +105,63 @@ impl Fleet {
         if machines.iter().any(starting) {
             return;
         }
-        let sleeping = machines.into_iter().find(|machine| {
+        let sleeping = machines.into_iter().filter(|machine| {
             let record = &machine.snapshot().record;
             is_asleep(record) && !record.cordoned && record.lease_at(clock::now()).is_none()
         });
-        if let Some(machine) = sleeping {
+        let (rested, recent): (Vec<_>, Vec<_>) =
+            sleeping.partition(|machine| !self.recently_stopped(&machine.snapshot()));
+        if let Some(machine) = rested.into_iter().next() {
+            let fleet = self.clone();
             tokio::spawn(async move {
-                wake(&machine).await;
+                // A refusal was told; the next request over the limit tries again.
+                drop(fleet.start_for_request(&machine).await);
                 drop(turn);
             });
+        } else if let Some(machine) = recent.first() {
+            self.tell_avoided(machine);
         }
+    }
+
+    async fn start_for_request(&self, machine: &Machine) -> Result<(), Obstacle> {
+        match machine.start(None, Source::Proxy).await {
+            Ok(_) => {
+                self.tell(machine, "Starting machine".to_owned());
+                Ok(())
+            }
+            Err(refusal) => {
+                // Mostly a lease: whoever holds it decides when the machine starts.
+                tracing::info!(%refusal, machine = machine.id, "not started for a request");
+                let reason = refusal.message.lines().next().unwrap_or_default().to_owned();
+                Err(if refusal.status == StatusCode::PRECONDITION_FAILED {
+                    Obstacle::State(reason)
+                } else {
+                    Obstacle::Api(reason)
+                })
+            }
+        }
+    }
+
+    /// Whether the machine stopped so short a time ago that others are asked first.
+    fn recently_stopped(&self, snapshot: &Snapshot) -> bool {
+        let rests = [MachineState::Stopped.as_str(), MachineState::Suspended.as_str()];
+        let stopped = snapshot.events.iter().find(|event| rests.contains(&event.status.as_str()));
+        let recent_ms = i64::try_from(self.context.settings.recently_stopped_ms);
+        stopped.is_some_and(|event| {
+            let ago_ms = clock::now().as_millisecond() - event.timestamp_ms;
+            ago_ms < recent_ms.unwrap_or(i64::MAX)
+        })
+    }
+
+    fn tell_avoided(&self, machine: &Machine) {
+        let text = "[PM11] machine was recently stopped and is unavailable to service request";
+        let line = || proxy_line(machine, text.to_owned());
+        self.context.logs.complain(&machine.app, "PM11", line);
+    }
+
+    /// Says something about a machine in its app's log, on behalf of the proxy.
+    fn tell(&self, machine: &Machine, text: String) {
+        self.context.logs.append(&machine.app, proxy_line(machine, text));
     }
 
     /// Looks again and again for machines that nobody uses, until the platform stops.
@@ -129,15 +220,27 @@ impl Fleet {
     }
 }
 
-async fn wake(machine: &Machine) -> bool {
-    match machine.start(None, Source::Proxy).await {
-        Ok(_) => true,
-        Err(error) => {
-            // Mostly a lease: whoever holds it decides when the machine starts.
-            tracing::info!(%error, machine = machine.id, "a machine was not started for a request");
-            false
-        }
+fn proxy_line(machine: &Machine, text: String) -> NewLine {
+    let name = machine.snapshot().record.name.clone();
+    NewLine {
+        at: None,
+        provider: Provider::Proxy,
+        level: Level::Info,
+        machine: Some((machine.id.clone(), name)),
+        text,
     }
+}
+
+/// Whether a machine rests in a state from which no request wakes it, nor anything else soon.
+fn is_unstartable(state: MachineState) -> bool {
+    matches!(
+        state,
+        MachineState::Stopping
+            | MachineState::Suspending
+            | MachineState::Failed
+            | MachineState::LaunchFailed
+            | MachineState::Destroying
+    )
 }
 
 fn is_asleep(record: &MachineRecord) -> bool {

@@ -213,6 +213,7 @@ impl Machine {
             machine: self.id.clone(),
             start: run.start.clone(),
             image_digest: run.image_digest.clone(),
+            region: record.region.clone(),
             address: ([127, 0, 0, 1], run.port).into(),
             soft_limit: limit(limits.and_then(|limits| limits.soft_limit)),
             hard_limit: limit(limits.and_then(|limits| limits.hard_limit)),

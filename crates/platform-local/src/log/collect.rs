@@ -1,5 +1,6 @@
 //! Brings what machines write to their files into the logs of their apps, a moment after it was
-//! written. How the files look is the supervisor's business.
+//! written, and now and then what the proxy left out. How the files look is the supervisor's
+//! business.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -46,6 +47,7 @@ pub(crate) async fn collect(fleet: Fleet) {
                 Places::new()
             }
         };
+        fleet.context.logs.tell_left_out();
         places.retain(|id, _| fleet.machine(id).is_some());
         tokio::select! {
             () = stop.cancelled() => return,

@@ -3,6 +3,7 @@
 //! by the supervisor, and are read again after a restart.
 
 mod collect;
+mod complaints;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,6 +15,8 @@ use jiff::Timestamp;
 use crate::clock;
 
 pub(crate) use collect::collect;
+
+use complaints::{Complaints, LeftOut};
 
 /// What is kept of one app. An app that writes more loses its oldest lines here.
 const APP_BYTES_MAX: usize = 512 << 10;
@@ -33,7 +36,7 @@ const APPS_MAX: usize = 256;
 pub(crate) enum Provider {
     /// The program of a machine.
     App,
-    #[expect(dead_code, reason = "the proxy's own lines are about to come")]
+    /// The proxy, about a request or a machine that it starts or stops.
     Proxy,
     /// The platform, about a machine.
     Runner,
@@ -93,6 +96,7 @@ pub(crate) struct LogLine {
 #[derive(Debug, Default)]
 pub(crate) struct AppLogs {
     apps: Mutex<BTreeMap<String, AppLog>>,
+    complaints: Mutex<Complaints>,
 }
 
 #[derive(Debug, Default)]
@@ -123,6 +127,32 @@ impl AppLogs {
             }
         }
         apps.entry(app.to_owned()).or_default().append(line, now);
+    }
+
+    /// Appends what the proxy says with this code, unless it has just said it often enough. The
+    /// line is made only if it is wanted.
+    pub(crate) fn complain(&self, app: &str, code: &'static str, line: impl FnOnce() -> NewLine) {
+        let admitted = {
+            let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+            complaints.admit(app, code, clock::instant())
+        };
+        if admitted {
+            self.append(app, line());
+        }
+    }
+
+    /// Tells in each log how much the proxy did not say.
+    fn tell_left_out(&self) {
+        let left_out = {
+            let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+            complaints.end_windows(clock::instant())
+        };
+        for LeftOut { app, code, count } in left_out {
+            let window = complaints::WINDOW;
+            let text = format!("[{code}] and {count} more in {window:?}, which were left out");
+            let (provider, level) = (Provider::Proxy, Level::Error);
+            self.append(&app, NewLine { at: None, provider, level, machine: None, text });
+        }
     }
 
     /// The lines that are wanted, oldest first.

@@ -4,7 +4,10 @@
 use std::{
     error::Error,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,8 +20,18 @@ use tokio::time::Sleep;
 use super::{client_stream::ActiveRequest, connections::Sender, route::Visit};
 use crate::{clock, fault::BreakingBody};
 
-/// A body is remembered up to this size, to be sent again to another machine (Fly's limit).
-pub(crate) const REPLAY_BYTES_MAX: usize = 1 << 20;
+/// A body is remembered up to this size, to be sent again if a connection breaks (Fly's limit).
+pub(super) const RETRY_BYTES_MAX: usize = 10 << 20;
+
+/// A request with a larger body is not replayed (Fly's limit).
+pub(super) const REPLAY_BYTES_MAX: usize = 1 << 20;
+
+/// What is remembered of all bodies together. Beyond that nothing more is, so that many large
+/// bodies at once cost retries and no memory.
+const REMEMBERED_BYTES_MAX: usize = 128 << 20;
+
+/// What is remembered at this moment.
+static REMEMBERED_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// The beginning of a body up to this size is awaited for a moment, so that it goes out together
 /// with the head.
@@ -84,6 +97,18 @@ impl ReplayableBody {
             Self::Remembered(shared) => {
                 let shared = lock(shared);
                 !shared.forgotten && shared.fault.is_none()
+            }
+        }
+    }
+
+    /// Whether it is larger than what is replayed, as far as that is known.
+    pub(crate) fn is_too_large_for_replay(&self) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::Remembered(shared) => {
+                let shared = lock(shared);
+                let announced = usize::try_from(shared.hint.lower()).unwrap_or(usize::MAX);
+                shared.forgotten || announced.max(shared.remembered_bytes) > REPLAY_BYTES_MAX
             }
         }
     }
@@ -209,14 +234,22 @@ impl Body for AttemptBody {
 
 impl Shared {
     fn remember(&mut self, piece: &Bytes) {
-        self.remembered_bytes += piece.len();
-        if self.remembered_bytes > REPLAY_BYTES_MAX {
-            self.forgotten = true;
-            self.remembered = Vec::new();
+        if self.forgotten {
+            return;
         }
-        if !self.forgotten {
+        self.remembered_bytes += piece.len();
+        let in_all = REMEMBERED_BYTES.fetch_add(piece.len(), Relaxed) + piece.len();
+        if self.remembered_bytes > RETRY_BYTES_MAX || in_all > REMEMBERED_BYTES_MAX {
+            self.forget();
+        } else {
             self.remembered.push(piece.clone());
         }
+    }
+
+    fn forget(&mut self) {
+        self.forgotten = true;
+        self.remembered = Vec::new();
+        REMEMBERED_BYTES.fetch_sub(std::mem::take(&mut self.remembered_bytes), Relaxed);
     }
 
     /// Ready when the client has sent nothing for too long.
@@ -228,6 +261,12 @@ impl Shared {
             self.fault = Some(ClientFault::TooSlow);
         }
         over
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.forget();
     }
 }
 

@@ -149,6 +149,10 @@ impl Connections {
         self.manner
     }
 
+    pub(super) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(
         &self,

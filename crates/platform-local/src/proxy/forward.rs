@@ -12,16 +12,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     body::{AnswerBody, MachineBody, ReplayableBody},
+    choice::Choice,
     client_stream::{ActiveRequest, Activity},
     connections::{Answered, SendError},
     headers::{self, Sender},
-    hold,
+    hold::{self, Search},
     journey::{Attempt, Journey},
+    region,
     replay::Replay,
-    route::{Choice, Visit},
+    route::Visit,
+    trouble::{Cause, Trouble},
     tunnel,
 };
-use crate::{clock, fault::AnswerStrike, fleet::Fleet, identity};
+use crate::{
+    clock,
+    fault::AnswerStrike,
+    fleet::{Fleet, Machine},
+    identity,
+    log::{Level, NewLine, Provider},
+};
 
 /// A machine that has not begun its answer by then is given up; a model's long answer begins well
 /// before.
@@ -31,7 +40,6 @@ const ANSWER_BEGIN_MAX: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub(crate) struct Forwarder {
     pub(super) fleet: Fleet,
-    pub(super) region: String,
     pub(super) region_value: HeaderValue,
     pub(super) hold: Duration,
     /// A client's body may pause for so long.
@@ -100,6 +108,7 @@ impl Forwarder {
         let choice = Choice {
             only: wanted(headers::FORCE_INSTANCE),
             prefer: wanted(headers::PREFER_INSTANCE),
+            regions: regions(wanted(headers::FORCE_REGION), wanted(headers::PREFER_REGION)),
             ..Choice::default()
         };
         headers::prepare_request(
@@ -123,28 +132,29 @@ impl Forwarder {
             headers,
             body,
             upgrade,
-            choice,
-            deadline: clock::instant() + self.hold,
+            search: Search::new(choice, self.hold),
             worker: origin.worker,
             active: Some(active),
             replays: 0,
             broken: 0,
-            refused_at_age: None,
         }
     }
 
     async fn travel(&self, mut journey: Journey) -> Response<AnswerBody> {
         loop {
-            let Journey { app, choice, deadline, refused_at_age, .. } = &mut journey;
-            let found = hold::find(self, app, choice, *deadline, *refused_at_age).await;
-            let attempt = match found {
+            let Journey { app, search, .. } = &mut journey;
+            let attempt = match hold::find(self, app, search).await {
                 Ok(visit) => self.attempt(&mut journey, visit).await,
-                Err(reason) => journey.no_machine(&reason),
+                Err(trouble) => Attempt::Failed(trouble),
             };
             match attempt {
                 Attempt::Answered(answer) => return answer,
                 Attempt::Again => {}
-                Attempt::Failed(status, text) => return journey.fail(status, &text),
+                Attempt::Refused(status, text) => return journey.fail(status, text),
+                Attempt::Failed(trouble) => {
+                    self.complain(&journey.app, &trouble);
+                    return journey.fail(trouble.status(), &trouble.answer());
+                }
             }
         }
     }
@@ -154,8 +164,9 @@ impl Forwarder {
         let request = match journey.request_to(instance) {
             Ok(request) => request,
             Err(error) => {
-                let text = format!("cannot be sent: {error}");
-                return Attempt::Failed(StatusCode::BAD_REQUEST, text);
+                tracing::debug!(%error, "a request cannot be sent");
+                let text = "the request's address cannot be passed on";
+                return Attempt::Refused(StatusCode::BAD_REQUEST, text);
             }
         };
         let begun = clock::instant();
@@ -170,7 +181,7 @@ impl Forwarder {
             }
             // It entered an instance whose drain had run out of time; another one takes it.
             Ok(Err(SendError::Closed)) => {
-                journey.choice.excluded.insert(instance.start.clone());
+                journey.search.pass_over(instance);
                 Attempt::Again
             }
             Ok(Err(error)) => {
@@ -178,11 +189,30 @@ impl Forwarder {
                 self.fleet.metrics().app(&journey.app).retried(cause);
                 journey.retry(instance, &error)
             }
-            Err(_elapsed) => Attempt::Failed(
-                StatusCode::GATEWAY_TIMEOUT,
-                format!("machine `{}` did not answer in time", instance.machine),
-            ),
+            Err(_elapsed) => {
+                let error = format!("it did not begin its answer within {ANSWER_BEGIN_MAX:?}");
+                let trouble = Trouble::of_machine(&instance.machine, Cause::Broken { error });
+                self.complain(&journey.app, &trouble);
+                Attempt::Answered(journey.fail(StatusCode::GATEWAY_TIMEOUT, &trouble.answer()))
+            }
         }
+    }
+
+    /// Writes into the app's log why a request was not answered.
+    fn complain(&self, app: &str, trouble: &Trouble) {
+        self.fleet.context.logs.complain(app, trouble.code(), || {
+            let machine = trouble.machine.as_deref().and_then(|id| self.fleet.machine(id));
+            let named = |machine: Arc<Machine>| {
+                (machine.id.clone(), machine.snapshot().record.name.clone())
+            };
+            NewLine {
+                at: None,
+                provider: Provider::Proxy,
+                level: Level::Error,
+                machine: machine.map(named),
+                text: trouble.text(),
+            }
+        });
     }
 
     async fn deliver(
@@ -196,7 +226,7 @@ impl Forwarder {
         let instance = Arc::clone(visit.instance());
         if let Some(value) = answer.headers().get(headers::REPLAY) {
             let replay = Replay::parse(value.to_str().unwrap_or_default());
-            return journey.replay(&instance, replay, &self.region);
+            return journey.replay(&instance, replay, self.hold);
         }
         let Some(active) = journey.active.take() else { return Attempt::Again };
         let struck = self.fleet.faults().strike_answer(instance.target());
@@ -213,9 +243,10 @@ impl Forwarder {
             parts.version = Version::HTTP_11;
             let mut body = MachineBody::new(incoming, sender, journey.worker, visit);
             if let Err(error) = body.begin().await {
-                let machine = &instance.machine;
-                let text = format!("machine `{machine}` broke off its answer: {error}");
-                own_answer(StatusCode::BAD_GATEWAY, &text, journey.id.clone(), active)
+                let error = format!("it broke off its answer: {error}");
+                let trouble = Trouble::of_machine(&instance.machine, Cause::Broken { error });
+                self.complain(&journey.app, &trouble);
+                own_answer(trouble.status(), &trouble.answer(), journey.id.clone(), active)
             } else {
                 Response::from_parts(parts, AnswerBody::of_machine(body, active))
             }
@@ -254,6 +285,19 @@ impl Forwarder {
         instance.meter.answered(status, took);
         tokio::spawn(tunnel::join(client, machine, visit, active.again(), self.stop.clone()));
         Attempt::Answered(Response::from_parts(parts, AnswerBody::own(Bytes::new(), active)))
+    }
+}
+
+/// The regions that a client wishes, in the order in which they are tried.
+fn regions(force: Option<String>, prefer: Option<String>) -> Vec<String> {
+    match (force, prefer) {
+        (Some(force), _) => region::list(&force),
+        (None, Some(prefer)) => {
+            let mut regions = region::list(&prefer);
+            regions.push(region::ANY.to_owned());
+            regions
+        }
+        (None, None) => Vec::new(),
     }
 }
 

@@ -13,6 +13,8 @@ pub(super) const REPLAY: HeaderName = HeaderName::from_static("fly-replay");
 pub(super) const REPLAY_SOURCE: HeaderName = HeaderName::from_static("fly-replay-src");
 pub(super) const FORCE_INSTANCE: HeaderName = HeaderName::from_static("fly-force-instance-id");
 pub(super) const PREFER_INSTANCE: HeaderName = HeaderName::from_static("fly-prefer-instance-id");
+pub(super) const FORCE_REGION: HeaderName = HeaderName::from_static("fly-force-region");
+pub(super) const PREFER_REGION: HeaderName = HeaderName::from_static("fly-prefer-region");
 pub(super) const PREFERRED_UNAVAILABLE: HeaderName =
     HeaderName::from_static("fly-preferred-instance-unavailable");
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -6,61 +6,176 @@ use std::{
     time::{Duration, Instant},
 };
 
+use machines_api::types::MachineState;
+
 use super::{
+    choice::Choice,
+    connections::Manner,
     forward::Forwarder,
-    route::{Choice, Instance, Visit},
+    route::{Instance, Visit},
+    trouble::{Cause, Trouble},
 };
 use crate::{
     clock,
-    fleet::{Fleet, Outlook},
+    fleet::{Fleet, Obstacle, Outlook},
 };
 
-/// A held request looks again so often, even if nobody announced a change.
+/// A held request looks again after this, even if nobody announced a change.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A program that was just started is asked so soon whether it accepts connections now; nothing
 /// announces that. Later it is asked less often, see `pause_for`.
 const LOOK_SOON: Duration = Duration::from_millis(1);
 
-/// Why no machine took the request.
+/// So often a machine is looked for in vain (Fly's number). The pauses grow so that the hold is
+/// over before: what ends here would otherwise go round without a pause.
+const ATTEMPTS_MAX: u32 = 90;
+
+/// The search for a machine, over all attempts of a request or of its replay.
 #[derive(Debug)]
-pub(super) enum NoMachine {
-    /// None is running, and none will be.
-    Nobody,
-    /// None became ready in time.
-    TooLate,
-    /// The machines were at their hard limit all the time: such as this one.
-    Full(std::sync::Arc<Instance>),
-    /// Too many requests are held already.
-    Crowded,
+pub(super) struct Search {
+    pub(super) choice: Choice,
+    begun: Instant,
+    deadline: Instant,
+    attempts: u32,
+    /// The connection that failed last, with the age of its program.
+    refused: Option<(Box<Trouble>, Duration)>,
+    /// The machine that was started for this request.
+    woken: Option<String>,
 }
 
-/// Waits until the deadline for a machine that takes the request. `refused_at_age` is the age of
-/// the program that refused the last connection.
+impl Search {
+    pub(super) fn new(choice: Choice, time_max: Duration) -> Self {
+        let begun = clock::instant();
+        Self { choice, begun, deadline: begun + time_max, attempts: 0, refused: None, woken: None }
+    }
+
+    /// Notes that an instance did not take the request, so that another one is asked next.
+    pub(super) fn pass_over(&mut self, instance: &Instance) {
+        self.attempts += 1;
+        self.choice.excluded.insert(instance.start.clone());
+    }
+
+    /// The same of one that did not take the connection.
+    pub(super) fn note_refusal(&mut self, instance: &Instance, trouble: Trouble) {
+        self.pass_over(instance);
+        self.refused = Some((Box::new(trouble), instance.age()));
+    }
+
+    pub(super) fn took(&self) -> Duration {
+        clock::instant().duration_since(self.begun)
+    }
+
+    /// Until the next look. For a program that was just started an eighth of its age: a start that
+    /// takes longer is noticed less exactly. For all others it grows with the wait.
+    fn pause(&self) -> Duration {
+        pause_for(self.refused.as_ref().map(|(_, age)| *age), self.took())
+    }
+
+    fn nobody(&self, app: &str) -> Trouble {
+        let trouble = match &self.woken {
+            Some(woken) => Trouble::of_machine(woken, Cause::StartCancelled),
+            None => self.no_machine(app, "started, healthy and uncordoned"),
+        };
+        self.fruitless(trouble)
+    }
+
+    fn not_started(&self, machine: String, obstacle: Obstacle) -> Trouble {
+        use MachineState::{Destroying, Stopping, Suspending};
+        let is_leaving =
+            matches!(obstacle, Obstacle::NotStartable(Stopping | Suspending | Destroying));
+        let cause = if is_leaving && self.woken.as_ref() == Some(&machine) {
+            Cause::StartCancelled
+        } else {
+            Cause::NotStarted(obstacle)
+        };
+        let trouble = Trouble { cause, machine: Some(machine) };
+        self.fruitless(trouble)
+    }
+
+    /// The app has no machine that may answer.
+    fn missing(&self, app: &str) -> Trouble {
+        let trouble = match (&self.choice.only, &self.woken) {
+            (_, Some(woken)) => Trouble::of_machine(woken, Cause::StartCancelled),
+            (Some(only), None) => {
+                let (app, wanted) = (app.to_owned(), only.clone());
+                Trouble::of_app(Cause::MachineMissing { app, wanted })
+            }
+            (None, None) => {
+                let about = format!("`{app}` has no machine{}", self.choice.described());
+                Trouble::of_app(Cause::NoMachine { about })
+            }
+        };
+        self.fruitless(trouble)
+    }
+
+    fn too_late(&self, app: &str, full: Option<&Instance>) -> Trouble {
+        let trouble = match (full, &self.woken) {
+            (Some(instance), _) => {
+                let limit = instance.hard_limit;
+                let counts_connections = instance.connections().manner() == Manner::OneEach;
+                let cause = if counts_connections {
+                    Cause::ConnectionsFull { limit }
+                } else {
+                    Cause::RequestsFull { limit }
+                };
+                Trouble::of_machine(&instance.machine, cause)
+            }
+            (None, Some(woken)) => {
+                Trouble::of_machine(woken, Cause::NotAwake { took: self.took() })
+            }
+            (None, None) => self.no_machine(app, "ready in time"),
+        };
+        self.fruitless(trouble)
+    }
+
+    fn no_machine(&self, app: &str, not: &str) -> Trouble {
+        let which = self.choice.described();
+        let about = format!("no machine of `{app}`{which} is {not}");
+        Trouble::of_app(Cause::NoMachine { about })
+    }
+
+    /// A connection that was refused says more than that there was nobody else.
+    fn fruitless(&self, trouble: Trouble) -> Trouble {
+        let attempts = self.attempts.max(1);
+        let last = match (&self.refused, &self.woken) {
+            (Some((refusal, _)), Some(woken)) if refusal.machine.as_ref() == Some(woken) => {
+                let (took, cause) = (self.took(), refusal.clone());
+                let cause = Cause::StartedInVain { attempts, took, cause };
+                Trouble::of_machine(woken, cause)
+            }
+            (Some((refusal, _)), _) => refusal.as_ref().clone(),
+            (None, _) => trouble,
+        };
+        let is_absence =
+            matches!(last.cause, Cause::NoMachine { .. } | Cause::MachineMissing { .. });
+        if is_absence && self.attempts == 0 {
+            // Nothing was tried, nor waited for.
+            return last;
+        }
+        let machine = last.machine.clone();
+        let cause = Cause::NoCandidate { attempts, last: Box::new(last) };
+        Trouble { cause, machine }
+    }
+}
+
+/// Waits until the search's deadline for a machine that takes the request.
 pub(super) async fn find(
     forwarder: &Forwarder,
     app: &str,
-    choice: &mut Choice,
-    deadline: Instant,
-    refused_at_age: Option<Duration>,
-) -> Result<Visit, NoMachine> {
-    match forwarder.fleet.routes().enter(app, choice) {
+    search: &mut Search,
+) -> Result<Visit, Trouble> {
+    match forwarder.fleet.routes().enter(app, &search.choice) {
         Some(visit) => {
             wake_another(forwarder, &visit);
             Ok(visit)
         }
         // Rare and large, so that it does not make every request large.
-        None => Box::pin(hold(forwarder, app, choice, deadline, refused_at_age)).await,
+        None => Box::pin(hold(forwarder, app, search)).await,
     }
 }
 
-async fn hold(
-    forwarder: &Forwarder,
-    app: &str,
-    choice: &mut Choice,
-    deadline: Instant,
-    refused_at_age: Option<Duration>,
-) -> Result<Visit, NoMachine> {
+async fn hold(forwarder: &Forwarder, app: &str, search: &mut Search) -> Result<Visit, Trouble> {
     let fleet = &forwarder.fleet;
     let routes = fleet.routes();
     let waiting = routes.wait(app);
@@ -69,45 +184,59 @@ async fn hold(
     let mut held = None;
     // Who comes last stands behind those who wait already.
     let mut may_look = !waiting.has_company();
-    let pause = pause_for(refused_at_age);
+    let mut next_attempt = clock::instant() + search.pause();
     loop {
         let mut freed = pin!(waiting.freed().notified());
         freed.as_mut().enable();
-        if may_look && let Some(visit) = routes.enter(app, choice) {
+        if may_look && let Some(visit) = routes.enter(app, &search.choice) {
             wake_another(forwarder, &visit);
             return Ok(visit);
         }
         may_look = true;
-        if wake(forwarder, app, choice.only.as_deref()).await == Outlook::Nobody {
-            return Err(NoMachine::Nobody);
+        match wake(forwarder, app, &search.choice).await {
+            Outlook::Coming => {}
+            Outlook::Woken(machine) => search.woken = Some(machine),
+            Outlook::Refused { machine, obstacle } => {
+                return Err(search.not_started(machine, obstacle));
+            }
+            Outlook::Nobody => return Err(search.nobody(app)),
+            Outlook::Missing => return Err(search.missing(app)),
         }
-        if clock::instant() >= deadline {
-            return Err(routes.full(app, choice).map_or(NoMachine::TooLate, NoMachine::Full));
+        let now = clock::instant();
+        if now >= search.deadline || search.attempts >= ATTEMPTS_MAX {
+            let full = routes.full(app, &search.choice);
+            return Err(search.too_late(app, full.as_deref()));
         }
         if held.is_none() {
-            held = Some(fleet.hold_permit().ok_or(NoMachine::Crowded)?);
+            let Some(permit) = fleet.hold_permit() else {
+                return Err(Trouble::of_app(Cause::Crowded { app: app.to_owned() }));
+            };
+            held = Some(permit);
         }
         // Whatever ends the wait means the same: look again.
         tokio::select! {
             () = freed => {}
             changed = changed.changed() => drop(changed),
-            () = clock::pause(pause) => {}
+            () = clock::pause_until(Some(next_attempt.min(search.deadline))) => {
+                // Those that were passed over are counted already; they may listen by now.
+                search.attempts += u32::from(search.choice.excluded.is_empty());
+                search.choice.excluded.clear();
+                next_attempt = clock::instant() + search.pause();
+            }
         }
-        // A machine that refused the connection a moment ago may listen by now.
-        choice.excluded.clear();
     }
 }
 
-/// An eighth of the program's age: a start that takes longer is noticed less exactly.
-fn pause_for(refused_at_age: Option<Duration>) -> Duration {
-    refused_at_age.map_or(LOOK_AGAIN, |age| (age / 8).clamp(LOOK_SOON, LOOK_AGAIN))
+fn pause_for(refused_at_age: Option<Duration>, waited: Duration) -> Duration {
+    let longest = LOOK_AGAIN.max(waited / 8);
+    refused_at_age.map_or(longest, |age| (age / 8).clamp(LOOK_SOON, longest))
 }
 
 /// Asks the fleet, in a task of its own: a client that leaves must not break off what it does.
-async fn wake(forwarder: &Forwarder, app: &str, only: Option<&str>) -> Outlook {
-    let (fleet, app, only): (Fleet, _, _) =
-        (forwarder.fleet.clone(), app.to_owned(), only.map(str::to_owned));
-    let woken = forwarder.runtime.spawn(async move { fleet.wake(&app, only.as_deref()).await });
+async fn wake(forwarder: &Forwarder, app: &str, choice: &Choice) -> Outlook {
+    let (fleet, app, choice): (Fleet, _, _) =
+        (forwarder.fleet.clone(), app.to_owned(), choice.clone());
+    let woken = forwarder.runtime.spawn(async move { fleet.wake(&app, &choice).await });
     woken.await.unwrap_or(Outlook::Nobody)
 }
 
@@ -128,9 +257,25 @@ mod tests {
 
     #[test]
     fn a_program_is_asked_less_often_the_longer_it_takes_to_listen() {
-        assert_eq!(pause_for(Some(Duration::ZERO)), LOOK_SOON);
-        assert_eq!(pause_for(Some(Duration::from_millis(80))), Duration::from_millis(10));
-        assert_eq!(pause_for(Some(Duration::from_secs(9))), LOOK_AGAIN);
-        assert_eq!(pause_for(None), LOOK_AGAIN);
+        let ms = Duration::from_millis;
+        assert_eq!(pause_for(Some(Duration::ZERO), ms(0)), LOOK_SOON);
+        assert_eq!(pause_for(Some(ms(80)), ms(70)), ms(10));
+        assert_eq!(pause_for(Some(ms(9000)), ms(100)), LOOK_AGAIN);
+        assert_eq!(pause_for(None, ms(100)), LOOK_AGAIN);
+        assert_eq!(pause_for(None, ms(8000)), ms(1000));
+    }
+
+    #[test]
+    fn a_request_is_held_to_its_end_within_the_attempts_that_there_are() {
+        for hold_secs in [1, 30, 60] {
+            for is_new in [true, false] {
+                let (mut waited, mut attempts) = (Duration::ZERO, 0);
+                while waited < Duration::from_secs(hold_secs) {
+                    waited += pause_for(is_new.then_some(waited), waited);
+                    attempts += 1;
+                }
+                assert!(attempts <= ATTEMPTS_MAX, "{attempts} attempts in {hold_secs} s");
+            }
+        }
     }
 }

@@ -1,20 +1,22 @@
 //! A request on its way through the proxy, over all attempts: what is sent to a machine, and what
 //! each way to fail means. Machines are found and asked elsewhere.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::upgrade::OnUpgrade;
 
 use super::{
     body::{AnswerBody, AttemptBody, ClientFault, ReplayableBody},
+    choice::Choice,
     client_stream::ActiveRequest,
     connections::{Manner, SendError},
     forward::own_answer,
     headers,
-    hold::NoMachine,
+    hold::Search,
     replay::{REPLAYS_MAX, Replay},
-    route::{Choice, Instance},
+    route::Instance,
+    trouble::{Cause, Trouble},
 };
 use crate::clock;
 
@@ -31,21 +33,20 @@ pub(super) struct Journey {
     pub(super) body: ReplayableBody,
     /// The client's end, if the request asks for another protocol.
     pub(super) upgrade: Option<OnUpgrade>,
-    pub(super) choice: Choice,
-    pub(super) deadline: Instant,
+    pub(super) search: Search,
     pub(super) worker: usize,
     pub(super) active: Option<ActiveRequest>,
     pub(super) replays: u32,
     pub(super) broken: u32,
-    /// The age of the program that refused the last connection.
-    pub(super) refused_at_age: Option<Duration>,
 }
 
 /// How an attempt went, if it was not answered.
 pub(super) enum Attempt {
     Answered(Response<AnswerBody>),
     Again,
-    Failed(StatusCode, String),
+    /// The client did something wrong.
+    Refused(StatusCode, &'static str),
+    Failed(Trouble),
 }
 
 impl Journey {
@@ -73,7 +74,7 @@ impl Journey {
             *request.version_mut() = Version::HTTP_2;
             request.headers_mut().remove(header::HOST);
         }
-        if let Some(preferred) = &self.choice.prefer
+        if let Some(preferred) = &self.search.choice.prefer
             && *preferred != instance.machine
         {
             headers::set(request.headers_mut(), headers::PREFERRED_UNAVAILABLE, preferred);
@@ -87,83 +88,67 @@ impl Journey {
         let machine = &instance.machine;
         match self.body.fault() {
             Some(ClientFault::TooSlow) => {
-                let text = "the request's body did not arrive in time".to_owned();
-                return Attempt::Failed(StatusCode::REQUEST_TIMEOUT, text);
+                let text = "the request's body did not arrive in time";
+                return Attempt::Refused(StatusCode::REQUEST_TIMEOUT, text);
             }
             Some(ClientFault::BrokeOff) => {
-                let text = "the request's body broke off".to_owned();
-                return Attempt::Failed(StatusCode::BAD_REQUEST, text);
+                return Attempt::Refused(StatusCode::BAD_REQUEST, "the request's body broke off");
             }
             None => {}
         }
-        if self.body.can_be_sent() {
-            self.choice.excluded.insert(instance.start.clone());
-            if error.nothing_was_sent() {
-                // Trying again is safe until the hold ends.
-                self.refused_at_age = Some(instance.age());
-                tracing::debug!(machine, %error, "a machine refused a connection");
-                return Attempt::Again;
-            }
+        let trouble = Trouble::of_connection(instance, error);
+        if !error.nothing_was_sent() {
             self.broken += 1;
-            if self.may_be_done_twice() && self.broken < BROKEN_MAX {
-                tracing::info!(machine, %error, "a connection broke before the answer began");
-                return Attempt::Again;
+            if !self.may_be_done_twice() || self.broken >= BROKEN_MAX {
+                return Attempt::Failed(trouble);
             }
         }
-        let text = format!("machine `{machine}` broke the connection before its answer began");
-        Attempt::Failed(StatusCode::BAD_GATEWAY, text)
+        if !self.body.can_be_sent() {
+            return Attempt::Failed(Trouble::of_machine(machine, Cause::TooLargeForRetry));
+        }
+        if error.nothing_was_sent() {
+            // Trying again is safe until the hold ends.
+            tracing::debug!(machine, %error, "a machine refused a connection");
+            self.search.note_refusal(instance, trouble);
+        } else {
+            tracing::info!(machine, %error, "a connection broke before the answer began");
+            self.search.pass_over(instance);
+        }
+        Attempt::Again
     }
 
     fn may_be_done_twice(&self) -> bool {
         self.method.is_idempotent() || self.headers.contains_key(headers::IDEMPOTENCY_KEY)
     }
 
-    pub(super) fn replay(&mut self, instance: &Instance, replay: Replay, region: &str) -> Attempt {
+    pub(super) fn replay(
+        &mut self,
+        instance: &Instance,
+        replay: Replay,
+        hold: Duration,
+    ) -> Attempt {
+        let machine = instance.machine.clone();
         if self.replays >= REPLAYS_MAX {
-            let text = format!("the request was replayed more than {REPLAYS_MAX} times");
-            return Attempt::Failed(StatusCode::BAD_GATEWAY, text);
+            return Attempt::Failed(Trouble::of_machine(&machine, Cause::ReplayedTooOften));
         }
-        if !self.body.can_be_sent() {
-            let text = "the request's body is too large to be replayed".to_owned();
-            return Attempt::Failed(StatusCode::BAD_GATEWAY, text);
+        if self.body.is_too_large_for_replay() {
+            return Attempt::Failed(Trouble::of_machine(&machine, Cause::TooLargeForReplay));
         }
         self.replays += 1;
-        let source = replay.source(&instance.machine, region, clock::now().as_microsecond());
+        let now_micros = clock::now().as_microsecond();
+        let source = replay.source(&machine, &instance.region, now_micros);
         headers::set(&mut self.headers, headers::REPLAY_SOURCE, &source);
         if let Some(app) = replay.app {
             self.app = app;
         }
-        self.choice = Choice {
+        let choice = Choice {
             only: replay.instance,
             prefer: replay.prefer_instance,
-            elsewhere: replay.elsewhere.then(|| instance.machine.clone()),
+            elsewhere: replay.elsewhere.then_some(machine),
             ..Choice::default()
         };
+        self.search = Search::new(choice, hold);
         Attempt::Again
-    }
-
-    pub(super) fn no_machine(&self, reason: &NoMachine) -> Attempt {
-        let app = &self.app;
-        if self.refused_at_age.is_some() {
-            let text = format!(
-                "the machines of `{app}` refuse connections\nhint: does the program listen on 0.0.0.0 and the port that `PORT` names?"
-            );
-            return Attempt::Failed(StatusCode::BAD_GATEWAY, text);
-        }
-        let text = match reason {
-            NoMachine::Nobody => {
-                format!("no machine of `{app}` is started, healthy and uncordoned")
-            }
-            NoMachine::TooLate => format!("no machine of `{app}` became ready in time"),
-            NoMachine::Full(instance) => format!(
-                "the machines of `{app}` are at their hard limit, such as `{}`",
-                instance.machine
-            ),
-            NoMachine::Crowded => {
-                format!("too many requests already wait for machines of `{app}`")
-            }
-        };
-        Attempt::Failed(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 
     pub(super) fn fail(&mut self, status: StatusCode, text: &str) -> Response<AnswerBody> {

@@ -7,14 +7,17 @@
 
 mod accept;
 mod body;
+mod choice;
 mod client_stream;
 mod connections;
 mod forward;
 mod headers;
 mod hold;
 mod journey;
+mod region;
 mod replay;
 mod route;
+mod trouble;
 mod tunnel;
 mod worker;
 
@@ -24,6 +27,7 @@ use http::HeaderValue;
 use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use choice::Choice;
 pub(crate) use connections::Manner;
 pub(crate) use route::{Instance, InstanceSpec, Routes};
 
@@ -47,9 +51,8 @@ impl Proxy {
         let settings = fleet.settings();
         let stop = CancellationToken::new();
         let forwarder = Arc::new(Forwarder {
-            region_value: HeaderValue::try_from(settings.region.clone())
+            region_value: HeaderValue::try_from(settings.region)
                 .unwrap_or(HeaderValue::from_static("local")),
-            region: settings.region,
             hold: Duration::from_millis(settings.hold_ms),
             body_silence_max: Duration::from_millis(settings.body_silence_ms),
             runtime: Handle::current(),

@@ -6,7 +6,7 @@
 //! so that no request is handed to a machine that is going away.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
@@ -21,8 +21,10 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use super::{
+    choice::Choice,
     connections::{Connections, Manner},
     headers::Signature,
+    region,
 };
 use crate::{clock, fault::Target, metrics::MachineMeter};
 
@@ -41,6 +43,7 @@ pub(crate) struct Instance {
     /// The start that this is; a machine that is restarted becomes another instance.
     pub(crate) start: String,
     pub(crate) image_digest: String,
+    pub(crate) region: String,
     pub(crate) soft_limit: usize,
     pub(crate) hard_limit: usize,
     /// Counts what this machine answers, over all its starts.
@@ -67,6 +70,7 @@ pub(crate) struct InstanceSpec {
     pub(crate) machine: String,
     pub(crate) start: String,
     pub(crate) image_digest: String,
+    pub(crate) region: String,
     pub(crate) address: SocketAddr,
     pub(crate) soft_limit: Option<usize>,
     pub(crate) hard_limit: Option<usize>,
@@ -85,6 +89,7 @@ impl Instance {
             machine: spec.machine,
             start: spec.start,
             image_digest: spec.image_digest,
+            region: spec.region,
             soft_limit: spec.soft_limit.unwrap_or(SOFT_LIMIT_DEFAULT).min(hard_limit),
             hard_limit,
             connections: Connections::new(spec.address, spec.manner, Arc::clone(&spec.meter)),
@@ -234,19 +239,6 @@ pub(crate) struct Routes {
     changed: watch::Sender<u64>,
 }
 
-/// Which instance a request may go to.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Choice {
-    /// Only this machine.
-    pub(crate) only: Option<String>,
-    /// This machine, if it can.
-    pub(crate) prefer: Option<String>,
-    /// No instance of these starts: the request was there already.
-    pub(crate) excluded: BTreeSet<String>,
-    /// Not this machine.
-    pub(crate) elsewhere: Option<String>,
-}
-
 impl Routes {
     pub(crate) fn new() -> Self {
         let changed = watch::Sender::new(0);
@@ -290,6 +282,20 @@ impl Routes {
                 return visit;
             }
         }
+        if choice.regions.is_empty() {
+            return self.enter_best(instances, |instance| choice.allows(instance));
+        }
+        choice.regions.iter().find_map(|name| {
+            let is_there = |instance: &Instance| region::is_in(&instance.region, name);
+            self.enter_best(instances, |instance| is_there(instance) && choice.allows(instance))
+        })
+    }
+
+    fn enter_best(
+        &self,
+        instances: &[Arc<Instance>],
+        allows: impl Fn(&Instance) -> bool,
+    ) -> Option<Visit> {
         // Among equals the one whose turn it is, so that an idle app uses all its machines.
         let turn = self.turn.fetch_add(1, Relaxed);
         let count = instances.len().max(1);
@@ -302,7 +308,7 @@ impl Routes {
                     let in_flight = instance.in_flight();
                     let can = instance.is_in_rotation()
                         && in_flight < instance.hard_limit
-                        && choice.allows(instance);
+                        && allows(instance);
                     let rank =
                         (in_flight >= instance.soft_limit, in_flight, (index + turn) % count);
                     can.then_some((rank, instance))
@@ -375,17 +381,9 @@ impl Routes {
     }
 }
 
-impl Choice {
-    fn allows(&self, instance: &Instance) -> bool {
-        self.only.as_ref().is_none_or(|only| instance.machine == *only)
-            && self.elsewhere.as_ref().is_none_or(|not| instance.machine != *not)
-            && !self.excluded.contains(&instance.start)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{collections::BTreeSet, thread};
 
     use super::*;
     use crate::metrics::Metrics;
@@ -396,6 +394,7 @@ mod tests {
             machine: machine.to_owned(),
             start: format!("start-of-{machine}"),
             image_digest: String::new(),
+            region: "ord".to_owned(),
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
             soft_limit: None,
             hard_limit,

@@ -52,6 +52,15 @@ pub struct Client {
     http: reqwest::Client,
 }
 
+/// A line of an app's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    pub provider: String,
+    pub level: String,
+    pub machine: String,
+    pub message: String,
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::with(|_settings| {}).await
@@ -254,6 +263,23 @@ impl Client {
     pub async fn get(&self, app: &str, path: &str) -> (StatusCode, String) {
         let answer = self.request(Method::GET, app, path).send().await.expect("an answer");
         (answer.status(), answer.text().await.expect("a body"))
+    }
+
+    /// The newest lines of an app's log: who wrote each, of which machine, and what.
+    pub async fn log_lines(&self, app: &str) -> Vec<LogLine> {
+        let path = format!("/api/v1/apps/{app}/logs?next_token=");
+        let page = self.done(Method::GET, &path, Value::Null).await;
+        let text = |line: &Value, field: &str| {
+            let value = line.pointer(&format!("/attributes/{field}"));
+            value.and_then(Value::as_str).expect("a text").to_owned()
+        };
+        let lines = page["data"].as_array().expect("lines").iter().map(|line| LogLine {
+            provider: text(line, "meta/event/provider"),
+            level: text(line, "level"),
+            machine: text(line, "instance"),
+            message: text(line, "message"),
+        });
+        lines.collect()
     }
 
     pub async fn metrics(&self) -> String {
