@@ -1,5 +1,7 @@
 //! What the log of an app and a client are told when the proxy cannot serve: Fly's codes.
 
+#![expect(clippy::indexing_slicing, reason = "tests fail by panicking")]
+
 mod support;
 
 use machines_api::types::{Autostop, MachineConfig};
@@ -41,7 +43,8 @@ async fn told(world: &World, code: &str) -> Vec<LogLine> {
 /// The one line with this code, which also the client was told.
 async fn told_once(world: &World, code: &str, answer: &str) -> LogLine {
     let lines = told(world, code).await;
-    let [line] = lines.as_slice() else { panic!("{code}: {lines:?}") };
+    assert_eq!(lines.len(), 1, "{code}: {lines:?}");
+    let line = &lines[0];
     assert_eq!(line.level, "error");
     assert!(answer.starts_with(&line.message), "{answer}\n{line:?}");
     line.clone()

@@ -273,12 +273,13 @@ impl Client {
             let value = line.pointer(&format!("/attributes/{field}"));
             value.and_then(Value::as_str).expect("a text").to_owned()
         };
-        let lines = page["data"].as_array().expect("lines").iter().map(|line| LogLine {
-            provider: text(line, "meta/event/provider"),
-            level: text(line, "level"),
-            machine: text(line, "instance"),
-            message: text(line, "message"),
-        });
+        let lines =
+            page.get("data").and_then(Value::as_array).expect("lines").iter().map(|line| LogLine {
+                provider: text(line, "meta/event/provider"),
+                level: text(line, "level"),
+                machine: text(line, "instance"),
+                message: text(line, "message"),
+            });
         lines.collect()
     }
 
