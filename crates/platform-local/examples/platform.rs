@@ -1,7 +1,7 @@
 //! A platform as a process of its own, for the tests that kill it.
 //!
-//! Arguments: state directory, token and, for machines in containers, the socket of an engine. It prints the two addresses in one line and serves until it
-//! is killed.
+//! Arguments: state directory, token, `--tls` for a TLS port and, for machines in containers, the
+//! socket of an engine. It prints its addresses in one line and serves until it is killed.
 
 use std::io::Write as _;
 
@@ -14,13 +14,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: platform STATE_DIR TOKEN".into());
     };
     let mut settings = Settings::new(state_dir, token);
-    if let Some(socket) = arguments.next() {
-        settings.runtime = Runtime::Container;
-        settings.engine_socket = Some(socket.into());
+    for argument in arguments {
+        if argument == "--tls" {
+            settings.tls_listen = Some(settings.proxy_listen);
+        } else {
+            settings.runtime = Runtime::Container;
+            settings.engine_socket = Some(argument.into());
+        }
     }
     let platform = Platform::start(settings).await?;
     let mut output = std::io::stdout();
-    writeln!(output, "{} {}", platform.api_address(), platform.proxy_address())?;
+    let tls = platform.tls().map(|tls| tls.address.to_string()).unwrap_or_default();
+    writeln!(output, "{} {} {tls}", platform.api_address(), platform.proxy_address())?;
     output.flush()?;
     std::future::pending::<()>().await;
     Ok(())

@@ -9,7 +9,7 @@ use axum::{
 };
 use oci_image::layout::LayoutError;
 
-use crate::{store::StoreError, supervisor::EngineError};
+use crate::{store::StoreError, supervisor::EngineError, tls::AuthorityError};
 
 /// Why a platform did not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,8 @@ pub enum StartError {
     Held { path: PathBuf, holder: String },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("cannot serve TLS: {0}")]
+    Authority(#[from] AuthorityError),
     #[error("machines cannot run in containers: {0}")]
     Engine(String),
     #[error(transparent)]

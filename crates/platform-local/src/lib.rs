@@ -20,8 +20,10 @@ mod registry;
 mod settings;
 mod store;
 mod supervisor;
+mod tls;
 
 pub use error::StartError;
-pub use platform::Platform;
+pub use platform::{Platform, TlsPlace};
 pub use settings::{Runtime, Settings};
 pub use store::StoreError;
+pub use tls::AuthorityError;

@@ -15,16 +15,17 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api,
+    api, clock,
     error::StartError,
     fault::{self, Faults},
     fleet::{Context, Fleet},
     identity, log,
     metrics::Metrics,
-    proxy::{Proxy, Routes},
+    proxy::{Listeners, Proxy, Routes, TlsListener},
     settings::Settings,
     store::Store,
     supervisor::{Limiter, PortPool},
+    tls::{self, Authority},
 };
 
 /// So long requests to the API may finish when the platform stops; waits are broken off.
@@ -39,9 +40,19 @@ pub struct Platform {
     api_stop: CancellationToken,
     api_address: SocketAddr,
     proxy_address: SocketAddr,
+    tls: Option<TlsPlace>,
     limits: String,
     /// Held until the platform has ended.
     _lock: File,
+}
+
+/// Where the apps are served by TLS, and what clients must trust there.
+#[derive(Debug, Clone)]
+pub struct TlsPlace {
+    /// Where the proxy's TLS port is.
+    pub address: SocketAddr,
+    /// The certificate of the platform's own authority, as PEM.
+    pub ca_file: PathBuf,
 }
 
 impl Platform {
@@ -60,6 +71,8 @@ impl Platform {
         let (proxy_listener, proxy_address) =
             listen(&store, "proxy", "proxy_port", settings.proxy_listen).await?;
         let platform_id = identify(&store).await?;
+        let tls = listen_secretly(&store, &settings, &platform_id).await?;
+        let (tls_listener, tls) = tls.unzip();
         fault::clear_leftovers(&state);
         let faults = Faults::open(store.clone(), settings.allow_faults).await?;
         let context = Context {
@@ -80,14 +93,29 @@ impl Platform {
         let limits = context.limiter.description();
         let fleet = Fleet::open(context).await?;
         fleet.spawn(log::collect(fleet.clone()));
-        let proxy = Proxy::serve(proxy_listener, fleet.clone(), proxy_address.port())
+        let listeners = Listeners {
+            plain: proxy_listener,
+            plain_port: proxy_address.port(),
+            tls: tls_listener,
+        };
+        let proxy = Proxy::serve(listeners, fleet.clone())
             .map_err(|source| StartError::Workers { source })?;
         let api_stop = CancellationToken::new();
         let router = api::router(fleet.clone());
         let pause_max = Duration::from_millis(fleet.context.settings.api_pause_max_ms);
         let api = tokio::spawn(api::serve(api_listener, router, pause_max, api_stop.clone()));
         tracing::info!(%api_address, %proxy_address, limits, "the platform serves");
-        Ok(Self { fleet, proxy, api, api_stop, api_address, proxy_address, limits, _lock: lock })
+        Ok(Self {
+            fleet,
+            proxy,
+            api,
+            api_stop,
+            api_address,
+            proxy_address,
+            tls,
+            limits,
+            _lock: lock,
+        })
     }
 
     /// Where the Machines API, the registry and the metrics are served.
@@ -98,6 +126,11 @@ impl Platform {
     /// Where the apps are served.
     pub fn proxy_address(&self) -> SocketAddr {
         self.proxy_address
+    }
+
+    /// Where the apps are served by TLS, if they are.
+    pub fn tls(&self) -> Option<&TlsPlace> {
+        self.tls.as_ref()
     }
 
     /// How machines are held to their memory and processor time on this computer.
@@ -119,6 +152,21 @@ impl Platform {
         }
         self.fleet.close().await;
     }
+}
+
+/// Listens for TLS, if that is wanted, with an authority that is made on first use.
+async fn listen_secretly(
+    store: &Store,
+    settings: &Settings,
+    platform_id: &str,
+) -> Result<Option<(TlsListener, TlsPlace)>, StartError> {
+    let Some(wanted) = settings.tls_listen else { return Ok(None) };
+    let authority = Authority::open(&settings.state_dir.join("tls"), platform_id, clock::now())?;
+    let ca_file = authority.certificate_file().to_owned();
+    let config = tls::server_config(authority)?;
+    let (listener, address) = listen(store, "TLS port", "tls_port", wanted).await?;
+    let listener = TlsListener { listener, port: address.port(), config };
+    Ok(Some((listener, TlsPlace { address, ca_file })))
 }
 
 /// The id of the state directory, which is made with it.

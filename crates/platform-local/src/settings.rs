@@ -28,6 +28,8 @@ pub struct Settings {
     pub api_listen: SocketAddr,
     /// Address of the reverse proxy; port 0 as above.
     pub proxy_listen: SocketAddr,
+    /// Address of the reverse proxy's TLS port; port 0 as above. Without it there is none.
+    pub tls_listen: Option<SocketAddr>,
     /// The token that API clients must send.
     pub token: String,
     /// Whether `/admin/faults` is served, by which answers of machines can be broken on purpose.
@@ -70,6 +72,7 @@ impl Settings {
             state_dir: state_dir.into(),
             api_listen: loopback,
             proxy_listen: loopback,
+            tls_listen: None,
             token: token.into(),
             allow_faults: false,
             rate_limits: false,

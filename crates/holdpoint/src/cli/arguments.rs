@@ -176,6 +176,10 @@ pub struct Up {
     /// Address of the proxy that serves the apps as `<app>.localhost`; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4281")]
     pub proxy_listen: SocketAddr,
+    /// Address at which the proxy serves the apps by TLS too, with certificates of an authority of
+    /// its own; port 0 takes any free one [default: no TLS]
+    #[arg(long, value_name = "ADDRESS")]
+    pub tls_listen: Option<SocketAddr>,
     /// Serve `/admin/faults`, by which answers of machines can be broken on purpose
     #[arg(long)]
     pub allow_faults: bool,

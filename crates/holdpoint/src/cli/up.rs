@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use platform_local::{Platform as LocalPlatform, Runtime, Settings as PlatformSettings};
+use platform_local::{Platform as LocalPlatform, Runtime, Settings as PlatformSettings, TlsPlace};
 use rand::RngExt;
 
 use crate::adapter::build::BuildPlace;
@@ -44,6 +44,7 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
     let settings = PlatformSettings {
         api_listen: up.listen,
         proxy_listen: up.proxy_listen,
+        tls_listen: up.tls_listen,
         allow_faults: up.allow_faults,
         runtime: match up.runtime {
             MachineRuntime::Process => Runtime::Process,
@@ -80,12 +81,13 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
     })?;
     let environment_file = fly_environment::write(&state_dir, &address)?;
     message::print(&format!(
-        "platform  {}\nproxy     {} serves each app as `<app>.localhost`\ntoken     in {}\n\
+        "platform  {}\nproxy     {} serves each app as `<app>.localhost`\n{}token     in {}\n\
          limits    {}\n\
          fly       `. {}` points Fly's own client here\n\
          use it with `holdpoint release VERSION --state-dir {}`; Ctrl-C stops it\n",
         address.api,
         address.proxy,
+        local.tls().map(tls_line).unwrap_or_default(),
         token_file.display(),
         local.limits(),
         environment_file.display(),
@@ -100,6 +102,12 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
         tracing::debug!(%error, "the address file was gone already");
     }
     Ok(ExitCode::Done)
+}
+
+/// What people must know who want to reach an app by TLS.
+fn tls_line(tls: &TlsPlace) -> String {
+    let (port, ca_file) = (tls.address.port(), tls.ca_file.display());
+    format!("tls       https://<app>.localhost:{port} for clients that trust {ca_file}\n")
 }
 
 /// Makes the apps of the project that is here, if one is: a platform on this computer has none

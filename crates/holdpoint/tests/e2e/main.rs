@@ -5,4 +5,5 @@ mod crash;
 mod rehearsal;
 mod release;
 mod trouble;
+mod up;
 mod world;

@@ -58,6 +58,18 @@ pub(super) const RETRIES: Family = family(
     &["cause"],
     "Attempts to have a request answered that were repeated, `refused` or `broken`.",
 );
+pub(super) const HANDSHAKE_ERRORS: Family = family(
+    "fly_edge_tls_handshake_errors",
+    Kind::Counter,
+    &[],
+    "TLS handshakes that failed or took too long; without an app where none of this name is.",
+);
+pub(super) const HANDSHAKE_TIMES: Family = family(
+    "fly_edge_tls_handshake_time_seconds",
+    Kind::Histogram,
+    &[],
+    "From a connection to the end of its TLS handshake.",
+);
 pub(super) const APP_RESPONSES: Family = family(
     "fly_app_http_responses_count",
     Kind::Counter,
@@ -137,10 +149,12 @@ pub(super) const OOM_KILLS: Family = family(
 
 /// All of them, in the order in which they are written.
 #[cfg(test)]
-pub(super) const FAMILIES: [&Family; 17] = [
+pub(super) const FAMILIES: [&Family; 19] = [
     &EDGE_RESPONSES,
     &EDGE_TIMES,
     &RETRIES,
+    &HANDSHAKE_ERRORS,
+    &HANDSHAKE_TIMES,
     &APP_RESPONSES,
     &APP_TIMES,
     &CONNECT_TIMES,

@@ -16,6 +16,11 @@ pub(super) const ANSWER_BOUNDS_SECS: [f64; 30] = [
 pub(super) const CONNECT_BOUNDS_SECS: [f64; 8] =
     [0.0001, 0.0005, 0.001, 0.005, 0.02, 0.1, 1.0, 5.0];
 
+/// Upper bounds of TLS handshakes in seconds: on one computer they take milliseconds, and end after
+/// the time that a client has for it.
+pub(super) const HANDSHAKE_BOUNDS_SECS: [f64; 10] =
+    [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
+
 /// Durations by size.
 #[derive(Debug)]
 pub(super) struct Histogram {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::histogram::{ANSWER_BOUNDS_SECS, CONNECT_BOUNDS_SECS, Histogram};
+use super::histogram::{ANSWER_BOUNDS_SECS, CONNECT_BOUNDS_SECS, HANDSHAKE_BOUNDS_SECS, Histogram};
 
 /// The statuses that are counted without a lock.
 const COMMON: [u16; 24] = [
@@ -37,6 +37,8 @@ struct Statuses {
 pub(crate) struct AppMeter {
     statuses: Statuses,
     pub(super) times: Histogram,
+    pub(super) handshakes: Histogram,
+    pub(super) handshake_errors: AtomicU64,
     /// Attempts that had to be repeated, by cause.
     retries: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -94,6 +96,8 @@ impl AppMeter {
         Self {
             statuses: Statuses::default(),
             times: Histogram::new(&ANSWER_BOUNDS_SECS),
+            handshakes: Histogram::new(&HANDSHAKE_BOUNDS_SECS),
+            handshake_errors: AtomicU64::new(0),
             retries: Mutex::default(),
         }
     }
@@ -102,6 +106,16 @@ impl AppMeter {
     pub(crate) fn answered(&self, status: u16, took: Duration) {
         self.statuses.count(status);
         self.times.add(took);
+    }
+
+    /// Counts a TLS handshake that a client finished, and how long it took.
+    pub(crate) fn shook_hands(&self, took: Duration) {
+        self.handshakes.add(took);
+    }
+
+    /// Counts a TLS handshake that came to nothing.
+    pub(crate) fn failed_handshake(&self) {
+        self.handshake_errors.fetch_add(1, Relaxed);
     }
 
     /// Counts an attempt that had to be repeated, with or at another machine. Drained machines

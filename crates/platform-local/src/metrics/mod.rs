@@ -137,6 +137,17 @@ impl Metrics {
                 page.sample(app, &[("cause", cause)], count);
             }
         }
+        page.family(&family::HANDSHAKE_ERRORS);
+        for (app, meter) in &apps {
+            let errors = meter.handshake_errors.load(Relaxed);
+            if errors > 0 || meter.handshakes.read().is_some() {
+                page.sample(app, &[], errors);
+            }
+        }
+        page.family(&family::HANDSHAKE_TIMES);
+        for (app, meter) in &apps {
+            page.histogram(app, &[], meter.handshakes.read());
+        }
     }
 
     fn write_answers(&self, page: &mut Page<'_>) {

@@ -1,4 +1,5 @@
-//! Accepts clients' connections and deals them out to the workers, as many as there is room for.
+//! Accepts clients' connections and deals them out to the workers, as many as there is room for
+//! on all ports together.
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::route::Entrance;
 use crate::clock;
 
 /// More connections than this wait in the kernel's queue.
@@ -33,7 +35,16 @@ pub(super) struct Client {
     /// Of no runtime yet.
     pub(super) stream: std::net::TcpStream,
     pub(super) peer: SocketAddr,
+    pub(super) entrance: Entrance,
     pub(super) place: Place,
+}
+
+/// The room for connections, shared by the ports.
+#[derive(Debug, Clone)]
+pub(super) struct Room {
+    places: Arc<Semaphore>,
+    by_address: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    per_address: usize,
 }
 
 /// A connection's place among those that there is room for. Dropped, the place is free.
@@ -61,31 +72,39 @@ impl Limits {
     }
 }
 
+impl Room {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(limits.in_all)),
+            by_address: Arc::default(),
+            per_address: limits.per_address,
+        }
+    }
+}
+
 /// Accepts until it is stopped.
 pub(super) async fn accept(
     listener: TcpListener,
+    entrance: Entrance,
     queues: Vec<UnboundedSender<Client>>,
-    limits: Limits,
+    room: Room,
     stop: CancellationToken,
 ) {
-    let room = Arc::new(Semaphore::new(limits.in_all));
-    let by_address = Arc::default();
     let mut turns = queues.iter().cycle();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
+        let Ok(permit) = Arc::clone(&room.places).acquire_owned().await else { break };
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let place = Place::take(&by_address, peer.ip(), limits.per_address, permit);
-                let Some(place) = place else {
-                    refuse(&stream);
+                let Some(place) = Place::take(&room, peer.ip(), permit) else {
+                    refuse(&stream, entrance);
                     continue;
                 };
                 let Some(queue) = turns.next() else { break };
-                if let Err(error) = hand_over(stream, peer, place, queue) {
+                if let Err(error) = hand_over(stream, peer, entrance, place, queue) {
                     tracing::debug!(%error, %peer, "a connection was lost");
                 }
             }
@@ -101,31 +120,33 @@ pub(super) async fn accept(
 fn hand_over(
     stream: TcpStream,
     peer: SocketAddr,
+    entrance: Entrance,
     place: Place,
     queue: &UnboundedSender<Client>,
 ) -> std::io::Result<()> {
     // The queue needs no limit of its own: every client in it has a place.
-    let client = Client { stream: stream.into_std()?, peer, place };
+    let client = Client { stream: stream.into_std()?, peer, entrance, place };
     queue.send(client).map_err(|_gone| std::io::Error::other("the worker has ended"))
 }
 
-fn refuse(stream: &TcpStream) {
+fn refuse(stream: &TcpStream, entrance: Entrance) {
+    if entrance == Entrance::Tls {
+        // Without a handshake there is nothing that the client would understand.
+        tracing::debug!("a client has too many connections");
+        return;
+    }
     // A socket that is new has room for so little; what the client does with it is its business.
     let told = stream.try_write(TOO_MANY);
     tracing::debug!(?told, "a client has too many connections");
 }
 
 impl Place {
-    fn take(
-        by_address: &Arc<Mutex<BTreeMap<IpAddr, usize>>>,
-        address: IpAddr,
-        most: usize,
-        permit: OwnedSemaphorePermit,
-    ) -> Option<Self> {
+    fn take(room: &Room, address: IpAddr, permit: OwnedSemaphorePermit) -> Option<Self> {
         let address = network_of(address);
+        let by_address = &room.by_address;
         let mut counts = by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_default();
-        if *count >= most {
+        if *count >= room.per_address {
             return None;
         }
         *count += 1;

@@ -15,6 +15,7 @@ use super::{
     choice::Choice,
     client_stream::{ActiveRequest, Activity},
     connections::{Answered, SendError},
+    handshake::Tls,
     headers::{self, Sender},
     hold::{self, Search},
     journey::{Attempt, Journey},
@@ -40,6 +41,8 @@ const ANSWER_BEGIN_MAX: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub(crate) struct Forwarder {
     pub(super) fleet: Fleet,
+    /// The TLS port, if there is one.
+    pub(super) tls: Option<Tls>,
     pub(super) region_value: HeaderValue,
     pub(super) hold: Duration,
     /// A client's body may pause for so long.

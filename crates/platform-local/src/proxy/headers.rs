@@ -74,7 +74,7 @@ pub(super) fn host_of(parts: &Parts) -> Option<&str> {
 }
 
 /// The app that a host names: `APP.localhost` or `APP.fly.dev`.
-pub(super) fn app_of(host: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn app_of(host: &str) -> Option<Cow<'_, str>> {
     let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(host.to_ascii_lowercase())
     } else {

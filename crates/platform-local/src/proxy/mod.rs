@@ -1,6 +1,6 @@
 //! The reverse proxy: hands each request to a machine that is started, healthy, uncordoned and
-//! not going away, and streams the answer back. HTTP/1.1 and HTTP/2 from clients and to machines,
-//! and whatever an HTTP/1.1 connection is upgraded to.
+//! not going away, and streams the answer back. HTTP/1.1 and HTTP/2 from clients, plain and by TLS,
+//! and to machines, and whatever an HTTP/1.1 connection is upgraded to.
 //!
 //! Connections are accepted in one place and served by a few workers, each a thread with a
 //! runtime of its own, so that a request never leaves its thread.
@@ -11,6 +11,7 @@ mod choice;
 mod client_stream;
 mod connections;
 mod forward;
+mod handshake;
 mod headers;
 mod hold;
 mod journey;
@@ -25,29 +26,52 @@ use std::{io, num::NonZero, sync::Arc, thread, time::Duration};
 
 use http::HeaderValue;
 use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use choice::Choice;
 pub(crate) use connections::Manner;
+pub(crate) use headers::app_of;
 pub(crate) use route::{Instance, InstanceSpec, Routes};
 
 use crate::fleet::Fleet;
-use accept::Limits;
+use accept::{Limits, Room};
 use connections::WORKERS_MAX;
 use forward::Forwarder;
+use handshake::Tls;
+use route::Entrance;
 use worker::{Worker, WorkerHandle};
 
 /// A proxy that is serving.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     stop: CancellationToken,
-    acceptor: JoinHandle<()>,
+    acceptors: Vec<JoinHandle<()>>,
     workers: Vec<WorkerHandle>,
+}
+
+/// Where a proxy listens.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub(crate) plain: TcpListener,
+    pub(crate) plain_port: u16,
+    pub(crate) tls: Option<TlsListener>,
+}
+
+/// The TLS port, and how it is spoken there.
+#[derive(Debug)]
+pub(crate) struct TlsListener {
+    pub(crate) listener: TcpListener,
+    pub(crate) port: u16,
+    pub(crate) config: Arc<ServerConfig>,
 }
 
 impl Proxy {
     /// Serves the fleet's apps to those who connect.
-    pub(crate) fn serve(listener: TcpListener, fleet: Fleet, port: u16) -> io::Result<Self> {
+    pub(crate) fn serve(listeners: Listeners, fleet: Fleet) -> io::Result<Self> {
+        let Listeners { plain, plain_port: port, tls } = listeners;
+        let (secret, tls) =
+            tls.map(|tls| (tls.listener, Tls { config: tls.config, port: tls.port })).unzip();
         let settings = fleet.settings();
         let stop = CancellationToken::new();
         let forwarder = Arc::new(Forwarder {
@@ -57,6 +81,7 @@ impl Proxy {
             body_silence_max: Duration::from_millis(settings.body_silence_ms),
             runtime: Handle::current(),
             stop: stop.clone(),
+            tls,
             fleet,
         });
         let head_max = Duration::from_millis(settings.head_read_ms);
@@ -65,17 +90,23 @@ impl Proxy {
             .map(|number| Worker { number, port, head_max, forwarder: Arc::clone(&forwarder) })
             .map(Worker::start)
             .collect::<io::Result<Vec<_>>>()?;
-        let queues = workers.iter().map(WorkerHandle::queue).collect();
-        let limits = Limits::of_this_process(settings.connections_per_address);
-        let acceptor = tokio::spawn(accept::accept(listener, queues, limits, stop.clone()));
-        Ok(Self { stop, acceptor, workers })
+        let room = Room::new(Limits::of_this_process(settings.connections_per_address));
+        let accept = |listener, entrance| {
+            let queues = workers.iter().map(WorkerHandle::queue).collect();
+            tokio::spawn(accept::accept(listener, entrance, queues, room.clone(), stop.clone()))
+        };
+        let secret = secret.map(|listener| accept(listener, Entrance::Tls));
+        let acceptors = [accept(plain, Entrance::Plain)].into_iter().chain(secret).collect();
+        Ok(Self { stop, acceptors, workers })
     }
 
     /// Takes no more requests and lets those that are there finish.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        if let Err(error) = self.acceptor.await {
-            tracing::error!(%error, "the proxy ended badly");
+        for acceptor in self.acceptors {
+            if let Err(error) = acceptor.await {
+                tracing::error!(%error, "the proxy ended badly");
+            }
         }
         for worker in self.workers {
             worker.ended().await;

@@ -34,6 +34,14 @@ pub(crate) const SOFT_LIMIT_DEFAULT: usize = 20;
 /// Milliseconds between two looks for a machine to start beside one that is over its soft limit.
 const HELP_PERIOD_MS: u64 = 100;
 
+/// By which of the proxy's ports a request came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    #[default]
+    Plain,
+    Tls,
+}
+
 /// One start of one machine, as the proxy sees it. Its connections end with it, so that no
 /// connection to an old version is ever used for a new one.
 #[derive(Debug)]

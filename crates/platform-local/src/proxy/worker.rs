@@ -18,6 +18,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::{
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -27,10 +28,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    accept::Client,
+    accept::{Client, Place},
     client_stream::{Activity, ClientStream, IDLE_MAX},
     forward::{Forwarder, Origin},
+    handshake::Secured,
     headers::Sender,
+    route::Entrance,
 };
 use crate::clock;
 
@@ -128,35 +131,77 @@ impl Worker {
 
     async fn serve(self, client: Client) {
         let peer = client.peer;
-        if let Err(error) = self.converse(client).await {
+        let conversed = match client.entrance {
+            Entrance::Plain => self.converse(client).await,
+            // Large, and apart so that it makes no plain connection large.
+            Entrance::Tls => Box::pin(self.converse_in_secret(client)).await,
+        };
+        if let Err(error) = conversed {
             tracing::debug!(%error, %peer, "a client's connection broke");
         }
     }
 
     async fn converse(self, client: Client) -> Result<(), hyper::Error> {
-        let Client { stream, peer, place } = client;
+        let Client { stream, peer, place, .. } = client;
         let begun = async {
             let stream = TcpStream::from_std(stream)?;
             stream.set_nodelay(true)?;
             let is_http2 = speaks_http2(&stream, self.head_max).await?;
             Ok::<_, io::Error>((stream, is_http2))
         };
-        let stop = self.forwarder.stop.clone();
         let begun = tokio::select! {
             begun = begun => begun,
-            () = stop.cancelled() => return Ok(()),
+            () = self.forwarder.stop.cancelled() => return Ok(()),
         };
-        let (stream, is_http2) = match begun {
-            Ok(begun) => begun,
+        match begun {
+            Ok((stream, is_http2)) => {
+                let sender = Sender::new(peer.ip(), self.port, false);
+                self.speak(stream, is_http2, sender, place).await
+            }
             Err(error) => {
                 tracing::debug!(%error, %peer, "a client said nothing");
-                return Ok(());
+                Ok(())
             }
+        }
+    }
+
+    async fn converse_in_secret(self, client: Client) -> Result<(), hyper::Error> {
+        let Client { stream, peer, place, .. } = client;
+        let forwarder = Arc::clone(&self.forwarder);
+        let Some(tls) = &forwarder.tls else { return Ok(()) };
+        let begun = async {
+            let stream = TcpStream::from_std(stream)?;
+            stream.set_nodelay(true)?;
+            forwarder.shake_hands(tls, stream, self.head_max).await
         };
+        let begun = tokio::select! {
+            begun = begun => begun,
+            () = forwarder.stop.cancelled() => return Ok(()),
+        };
+        match begun {
+            Ok(Secured { stream, is_http2 }) => {
+                let sender = Sender::new(peer.ip(), tls.port, true);
+                self.speak(stream, is_http2, sender, place).await
+            }
+            Err(error) => {
+                tracing::debug!(%error, %peer, "a handshake failed");
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers the requests of one connection.
+    async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: S,
+        is_http2: bool,
+        sender: Sender,
+        place: Place,
+    ) -> Result<(), hyper::Error> {
+        let stop = self.forwarder.stop.clone();
         let activity = Arc::<Activity>::default();
         let head_max = (!is_http2).then_some(self.head_max);
         let stream = TokioIo::new(ClientStream::new(stream, Arc::clone(&activity), head_max));
-        let sender = Sender::new(peer.ip(), self.port, false);
         let origin = Arc::new(Origin { sender, worker: self.number, activity });
         let forwarder = self.forwarder;
         let service = service_fn(move |request| {
