@@ -4,6 +4,7 @@
 //! Holdpoint itself, and no crate of the workspace depends on it.
 
 mod failure;
+mod fuzzing;
 mod openapi;
 mod process;
 mod setup;
@@ -14,6 +15,8 @@ mod tidy;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+
+use fuzzing::Inputs;
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "The one door to every task of this repository")]
@@ -40,6 +43,20 @@ enum Verb {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Feed what reads files and requests of others with broken input
+    Fuzz {
+        /// One target; without it, every one
+        target: Option<String>,
+        /// How long each target goes on
+        #[arg(long, default_value_t = fuzzing::DEFAULT_SECS)]
+        secs: u64,
+        /// The same seed makes the same inputs
+        #[arg(long, default_value_t = fuzzing::DEFAULT_SEED)]
+        seed: u64,
+        /// Try this one input and make no others
+        #[arg(long, requires = "target")]
+        input: Option<PathBuf>,
+    },
     /// Make the test fixture with the structure of the Machines API from Fly's OpenAPI file
     Openapi {
         /// Fly's file, as its documentation serves it
@@ -57,6 +74,10 @@ fn main() -> ExitCode {
         Verb::Test => stages::run(),
         Verb::Tidy => tidy::run(),
         Verb::Sim { seeds, seed } => simulation::run(seeds, seed),
+        Verb::Fuzz { target, secs, seed, input } => {
+            let inputs = Inputs { secs, seed, only: input.as_deref() };
+            fuzzing::run(target.as_deref(), &inputs)
+        }
         Verb::Openapi { source, target } => openapi::reduce(&source, &target),
     };
     match result {

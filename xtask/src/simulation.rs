@@ -22,11 +22,16 @@ pub(crate) fn run(seeds: u64, seed: Option<u64>) -> Result<(), Failure> {
         Some(seed) => ("--seed", seed.to_string()),
         None => ("--seeds", seeds.to_string()),
     };
-    let program = target_directory()?.join(TARGET).join("debug/holdpoint-sim");
+    let program = built("holdpoint-sim")?;
     Invocation::new(program.to_string_lossy(), &[option, &number]).run()
 }
 
-fn target_directory() -> Result<PathBuf, Failure> {
+/// Where cargo puts a program of the workspace.
+pub(crate) fn built(name: &str) -> Result<PathBuf, Failure> {
+    Ok(target_directory()?.join(TARGET).join("debug").join(name))
+}
+
+pub(crate) fn target_directory() -> Result<PathBuf, Failure> {
     let metadata = workspace_metadata()?;
     let directory = metadata.get("target_directory").and_then(Value::as_str).unwrap_or("target");
     Ok(PathBuf::from(directory))

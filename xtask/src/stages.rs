@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 use crate::process::Invocation;
-use crate::{setup, simulation, tidy};
+use crate::{fuzzing, setup, simulation, tidy};
 
 /// One thing that is checked.
 struct Stage {
@@ -70,6 +70,14 @@ fn stages() -> Result<Vec<Stage>, Failure> {
         name: "sim",
         line: format!("cargo xtask sim --seeds {}", simulation::DEFAULT_SEEDS),
         work: Box::new(|| simulation::run(simulation::DEFAULT_SEEDS, None)),
+    });
+    stages.push(Stage {
+        name: "fuzz",
+        line: format!("cargo xtask fuzz --secs {}", fuzzing::DEFAULT_SECS),
+        work: Box::new(|| {
+            let (secs, seed) = (fuzzing::DEFAULT_SECS, fuzzing::DEFAULT_SEED);
+            fuzzing::run(None, &fuzzing::Inputs { secs, seed, only: None })
+        }),
     });
     Ok(stages)
 }

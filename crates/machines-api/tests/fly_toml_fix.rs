@@ -136,7 +136,7 @@ fn carriage_returns_stay() {
 }
 
 #[test]
-fn what_may_mean_two_things_is_left_to_people() {
+fn what_may_mean_two_things_or_would_lose_a_comment_is_left_to_people() {
     for text in [
         "[[services]]\nconcurrency = 20\n",
         "[[http_service.checks]]\ninterval = 15\n",
@@ -144,6 +144,7 @@ fn what_may_mean_two_things_is_left_to_people() {
         "[[http_service.concurrency]]\nsoft_limit = 1\n[[http_service.concurrency]]\nsoft_limit = 2\n",
         "[http_service]\nintrenal_port = 8080\n",
         "[http_service\n",
+        "[[http_service.checks]]\nheaders = [\n  # why\n  { name = \"A\", value = \"b\" },\n]\n",
     ] {
         let fixed = fix(text, Severity::Warning);
         assert_eq!((fixed.edits, fixed.text.as_str()), (0, text));

@@ -13,6 +13,7 @@ const CORE: &str = "holdpoint-core";
 const LAWFUL: &[(&str, &[&str])] = &[
     (CORE, &[]),
     ("holdpoint", &[CORE, "machines-api", "platform-local", "oci-image"]),
+    ("fuzz", &[CORE, "machines-api", "platform-local", "oci-image"]),
     ("holdpoint-sim", &[CORE]),
     ("machines-api", &[]),
     ("oci-image", &[]),
@@ -112,7 +113,8 @@ fn strangers_in_core(tree: &str) -> Vec<Finding> {
 }
 
 fn finding(package: &str, what: String) -> Finding {
-    let folder = if package == "xtask" { "xtask".to_owned() } else { format!("crates/{package}") };
+    let is_tool = matches!(package, "fuzz" | "xtask");
+    let folder = if is_tool { package.to_owned() } else { format!("crates/{package}") };
     Finding {
         file: format!("{folder}/Cargo.toml"),
         line: 1,

@@ -106,7 +106,8 @@ fn next_batch(left: &[Diagnostic], given_up: &[Repair]) -> Vec<Repair> {
     open
 }
 
-/// The text with the edits, unless one of them can't be made or leaves more errors than before.
+/// The text with the edits, unless one of them can't be made, leaves more errors than before or
+/// takes a comment away.
 fn attempt(
     text: &str,
     repairs: &[Repair],
@@ -120,7 +121,10 @@ fn attempt(
     let edited = document.to_string();
     let checked = check(&edited, unknown_keys);
     let is_better = edited != text && errors(&checked.diagnostics) <= errors(before);
-    (is_better && edited.parse::<DocumentMut>().is_ok()).then_some((edited, checked))
+    // A comment in the middle of what is replaced would be lost: people may keep its sense.
+    let keeps_comments = edited.matches('#').count() >= text.matches('#').count();
+    (is_better && keeps_comments && edited.parse::<DocumentMut>().is_ok())
+        .then_some((edited, checked))
 }
 
 fn errors(diagnostics: &[Diagnostic]) -> usize {
@@ -293,9 +297,6 @@ fn remove_service(document: &mut DocumentMut, place: &[Step]) -> Option<()> {
     let [Step::Key(key), rest @ ..] = place else { return None };
     let services = document.get_mut(key)?;
     if let ([Step::Index(index)], Item::ArrayOfTables(tables)) = (rest, services) {
-        if tables.get(*index).is_some_and(has_comment) {
-            return None;
-        }
         tables.remove(*index);
         if !tables.is_empty() {
             return Some(());
@@ -303,12 +304,6 @@ fn remove_service(document: &mut DocumentMut, place: &[Step]) -> Option<()> {
     }
     document.remove(key)?;
     Some(())
-}
-
-/// A comment above a header would be lost with it.
-fn has_comment(table: &Table) -> bool {
-    let prefix = table.decor().prefix().and_then(|prefix| prefix.as_str());
-    prefix.is_some_and(|prefix| prefix.contains('#'))
 }
 
 /// A number is milliseconds in a service, and nanoseconds where the check goes.
