@@ -5,7 +5,7 @@
 
 mod mutate;
 mod run;
-mod target;
+mod targets;
 
 use std::io;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use run::Plan;
-use target::Target;
+use targets::Target;
 
 #[derive(Debug, Parser)]
 #[command(name = "fuzz", about = "Feeds one target with broken input")]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::mutate::Mutator;
-use crate::target::Target;
+use crate::targets::Target;
 
 /// An input that takes longer is a finding. Far above what the slowest takes on a busy computer.
 const INPUT_MAX: Duration = Duration::from_secs(30);
