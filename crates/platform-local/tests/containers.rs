@@ -131,9 +131,6 @@ async fn an_app_chooses_containers_by_its_environment_and_learns_when_there_is_n
     world.api.ready("shop", &contained).await;
     assert_eq!(engine.containers().len(), 1);
     assert!(world.state.programs().contains_key(&process));
-    let jailed = world.config(&[("HOLDPOINT_RUNTIME", "jail")]);
-    let jailed = world.api.create("shop", jailed).await.id;
-    world.api.wait("shop", &jailed, "failed").await;
     drop(engine);
     let path = format!("/v1/apps/shop/machines/{contained}/stop");
     drop(world.api.call(Method::POST, &path, Value::Null).await);

@@ -246,6 +246,24 @@ async fn what_cannot_be_is_refused_with_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_does_not_exist_is_refused_before_anything_is_changed() {
+    let world = World::new().await;
+    let ids = world.app("shop", 1).await;
+    let before = world.api.machine("shop", &ids[0]).await;
+    let body = json!({"config": world.config(&[("HOLDPOINT_RUNTIME", "jail")])});
+    for path in [M.to_owned(), format!("{M}/{}", ids[0])] {
+        let (status, answer) = world.api.call(Method::POST, &path, body.clone()).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path}: {answer}");
+        let error = answer["error"].as_str().expect("an error");
+        assert!(error.contains("`jail` is no runtime"), "{error}");
+        assert!(error.contains("`process` or `container`"), "{error}");
+    }
+    let after = world.api.machine("shop", &ids[0]).await;
+    assert_eq!(after.instance_id, before.instance_id);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_cannot_be_leaves_the_machine_failed_and_tells_why() {
     let world = World::new().await;
     world.api.create_app("shop").await;

@@ -15,7 +15,7 @@ use oci_image::ImageDigest;
 use super::{
     Fleet, Machine, Source, events, lease,
     machine::Snapshot,
-    record::{AppRecord, Goal, MachineRecord},
+    record::{self, AppRecord, Goal, MachineRecord},
 };
 use crate::{
     clock,
@@ -194,6 +194,7 @@ impl Fleet {
         {
             return Err(Refusal::bad_request(format!("there is no signal `{signal}`")));
         }
+        record::chosen_runtime(config).map_err(Refusal::unprocessable)?;
         let mut image = parse_image(&config.image)?;
         if image.digest.is_empty() {
             let tagged = self.context.store.tag(&image.repository, &image.tag).await?;

@@ -131,14 +131,7 @@ impl MachineRecord {
 
     /// In what the next start shall run: as the config says, else as the platform does by default.
     pub(crate) fn runtime(&self, default: Runtime) -> Result<Runtime, String> {
-        match self.config.env.get(RUNTIME_VARIABLE).map(String::as_str) {
-            None => Ok(default),
-            Some("process") => Ok(Runtime::Process),
-            Some("container") => Ok(Runtime::Container),
-            Some(other) => Err(format!(
-                "`{other}` is no runtime\nhint: set `{RUNTIME_VARIABLE}` to `process` or `container`"
-            )),
-        }
+        Ok(chosen_runtime(&self.config)?.unwrap_or(default))
     }
 
     /// What the program may use.
@@ -189,6 +182,18 @@ impl MachineRecord {
             host_status: Some("ok".to_owned()),
             cordoned: Some(self.cordoned),
         }
+    }
+}
+
+/// In what a machine of this config wants to run, if it says so.
+pub(super) fn chosen_runtime(config: &MachineConfig) -> Result<Option<Runtime>, String> {
+    match config.env.get(RUNTIME_VARIABLE).map(String::as_str) {
+        None => Ok(None),
+        Some("process") => Ok(Some(Runtime::Process)),
+        Some("container") => Ok(Some(Runtime::Container)),
+        Some(other) => Err(format!(
+            "`{other}` is no runtime\nhint: set `{RUNTIME_VARIABLE}` to `process` or `container`"
+        )),
     }
 }
 
