@@ -9,12 +9,12 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use machines_api::types::{CheckHealth, Machine, MachineState};
+use machines_api::types::{CheckHealth, MachineState};
 use platform_local::{Platform, Runtime, Settings};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{
-    Client, TOKEN, World, config, engine::Engine, example, state::StateDirectory, until,
+    Client, TOKEN, World, config, engine::Engine, example, exits, state::StateDirectory, until,
 };
 
 /// A platform whose machines run in containers of this engine.
@@ -29,10 +29,6 @@ async fn world(engine: &Engine) -> World {
 fn log_of(state: &Path, machine: &str) -> String {
     let path = state.join("machines").join(machine).join("machine.log");
     std::fs::read_to_string(path).unwrap_or_default()
-}
-
-fn exits(machine: &Machine) -> Vec<machines_api::types::ExitEvent> {
-    machine.events.iter().filter_map(|event| event.exit_event()).cloned().collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,9 +5,10 @@ mod support;
 use std::time::{Duration, Instant};
 
 use machines_api::types::CheckHealth;
+use platform_local::Runtime;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{World, until};
+use support::{World, exits, until};
 
 const FAULTS: &str = "/admin/faults";
 
@@ -142,7 +143,17 @@ async fn a_connection_is_closed_before_the_answer_or_in_the_middle_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_machine_says_so_and_is_restarted() {
-    let world = World::new().await;
+    Box::pin(kill_by_fault(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_killed_machine_says_so_and_is_restarted() {
+    Box::pin(kill_by_fault(Runtime::Container)).await;
+}
+
+#[expect(clippy::indexing_slicing, reason = "the body of two tests")]
+async fn kill_by_fault(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     let ids = world.app("shop", 1).await;
     set(&world, json!({"kind": "kill", "app": "shop"})).await;
     until("the kill is among the events", || async {
@@ -238,7 +249,18 @@ async fn the_api_refuses_loses_its_answer_or_is_slow() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_what_is_written_and_keeps_what_is_there() {
-    let world = World::new().await;
+    Box::pin(fill_a_disk(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_full_disk_refuses_what_is_written_and_keeps_what_is_there() {
+    Box::pin(fill_a_disk(Runtime::Container)).await;
+}
+
+#[expect(clippy::indexing_slicing, reason = "the body of two tests")]
+async fn fill_a_disk(runtime: Runtime) {
+    let world = World::in_(runtime).await;
+    let _shared = world.engine.as_ref().map(|_| world.state.share_volumes());
     world.api.create_app("shop").await;
     let mut config = world.config(&[("COUNT_FILE", "data/count")]);
     config.mounts = serde_json::from_value(json!([{"name": "data", "path": "/data"}])).expect("ok");
@@ -306,7 +328,17 @@ async fn a_fault_that_makes_no_sense_is_refused_and_all_go_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_whose_memory_is_filled_is_oom_killed() {
-    let world = World::new().await;
+    Box::pin(fill_memory(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_machine_whose_memory_is_filled_is_oom_killed() {
+    Box::pin(fill_memory(Runtime::Container)).await;
+}
+
+#[expect(clippy::indexing_slicing, reason = "the body of two tests")]
+async fn fill_memory(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     let ids = world.app("shop", 1).await;
     set(&world, json!({"kind": "memory", "app": "shop", "count": 1})).await;
     until("the kill for want of memory is among the events", || async {
@@ -319,5 +351,8 @@ async fn a_machine_whose_memory_is_filled_is_oom_killed() {
         events.iter().any(|event| event["request"]["exit_event"]["oom_killed"] == true)
     })
     .await;
+    let exit = exits(&world.api.machine("shop", &ids[0]).await).remove(0);
+    assert!(exit.exit_code == 137 && exit.restarting, "{exit:?}");
+    world.api.ready("shop", &ids[0]).await;
     world.end().await;
 }

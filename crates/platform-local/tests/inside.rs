@@ -4,6 +4,7 @@
 mod support;
 
 use machines_api::types::MachineState;
+use platform_local::Runtime;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{World, until};
@@ -12,7 +13,17 @@ const M: &str = "/v1/apps/shop/machines";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_runs_in_the_machine_with_its_root_environment_and_input() {
-    let world = World::new().await;
+    Box::pin(run_programs_inside(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_program_runs_in_the_machine_with_its_root_environment_and_input() {
+    Box::pin(run_programs_inside(Runtime::Container)).await;
+}
+
+#[expect(clippy::indexing_slicing, reason = "the body of two tests")]
+async fn run_programs_inside(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     let ids = world.app("shop", 1).await;
     let exec = format!("{M}/{}/exec", ids[0]);
     let run = |body: Value| world.api.done(Method::POST, &exec, body);
@@ -21,7 +32,11 @@ async fn a_program_runs_in_the_machine_with_its_root_environment_and_input() {
     assert_eq!(told["exit_code"], 0, "{told}");
     let words = told["stdout"].as_str().expect("output");
     assert!(words.starts_with(&format!("{} one ", ids[0])), "{words}");
-    assert!(words.contains(&format!("machines/{}/roots/", ids[0])), "{words}");
+    let root = match runtime {
+        Runtime::Process => format!("machines/{}/roots/", ids[0]),
+        Runtime::Container => "one /\n".to_owned(),
+    };
+    assert!(words.contains(&root), "{words}");
 
     // Fly's client sends one line, which is split as a shell would.
     let copied = run(json!({"cmd": "'/app' \"copy\"", "stdin": "hello"})).await;
@@ -45,8 +60,9 @@ async fn a_program_runs_in_the_machine_with_its_root_environment_and_input() {
         let (found, answer) = world.api.call(Method::POST, &exec, body.clone()).await;
         assert_eq!(found.as_u16(), status, "{body}: {answer}");
     }
-    let only_its_own = world.state.programs_of(&ids[0]).len();
-    assert_eq!(only_its_own, 1, "the program that was too slow is gone");
+    let listed = world.api.done(Method::GET, &format!("{M}/{}/ps", ids[0]), Value::Null).await;
+    let only_its_own = listed.as_array().map(Vec::len);
+    assert_eq!(only_its_own, Some(1), "the program that was too slow is gone: {listed}");
 
     world.api.post(&format!("{M}/{}/stop", ids[0])).await;
     world.api.wait("shop", &ids[0], "stopped").await;
@@ -57,7 +73,17 @@ async fn a_program_runs_in_the_machine_with_its_root_environment_and_input() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_processes_of_a_machine_are_listed_with_their_sockets() {
-    let world = World::new().await;
+    Box::pin(list_processes(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_the_processes_of_a_machine_are_listed_with_their_sockets() {
+    Box::pin(list_processes(Runtime::Container)).await;
+}
+
+#[expect(clippy::indexing_slicing, reason = "the body of two tests")]
+async fn list_processes(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     let ids = world.app("shop", 2).await;
     let (_, about) = world.api.get("shop", "/").await;
     let port = about.split_whitespace().last().expect("a port").to_owned();
@@ -85,23 +111,34 @@ async fn the_processes_of_a_machine_are_listed_with_their_sockets() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_machine_keeps_its_program_and_answers_again_when_it_is_started() {
-    let mut world = World::new().await;
+    Box::pin(suspend_and_start(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_suspended_machine_keeps_its_program_and_answers_again_when_it_is_started()
+{
+    Box::pin(suspend_and_start(Runtime::Container)).await;
+}
+
+#[expect(clippy::indexing_slicing, reason = "the body of two tests")]
+async fn suspend_and_start(runtime: Runtime) {
+    let mut world = World::in_(runtime).await;
     let ids = world.app("shop", 1).await;
     let machine = format!("{M}/{}", ids[0]);
-    let program = world.state.programs()[&ids[0]];
+    let program = world.programs()[&ids[0]];
     world.api.post(&format!("{machine}/suspend")).await;
     world.api.wait("shop", &ids[0], "suspended").await;
-    until("it is frozen", || async { process_state(program) == 'T' }).await;
+    until("it is frozen", || async { world.is_frozen(&ids[0]) }).await;
     // It stays so over a restart of the platform.
     world.restart_platform().await;
     assert_eq!(world.api.machine("shop", &ids[0]).await.state, MachineState::Suspended);
-    until("it is frozen", || async { process_state(program) == 'T' }).await;
+    until("it is frozen", || async { world.is_frozen(&ids[0]) }).await;
 
     let reply = world.api.post(&format!("{machine}/start")).await;
     assert_eq!(reply["previous_state"], "suspended");
     world.api.ready("shop", &ids[0]).await;
     assert_eq!(world.api.get("shop", "/").await.0, StatusCode::OK);
-    assert_eq!(world.state.programs()[&ids[0]], program, "it is the same program");
+    assert_eq!(world.programs()[&ids[0]], program, "it is the same program");
     let events = world.api.machine("shop", &ids[0]).await.events;
     let told: Vec<_> = events.iter().map(|it| format!("{} {}", it.event_type, it.status)).collect();
     let newest = ["start started", "start starting", "suspend suspended", "suspend suspending"];
@@ -112,7 +149,7 @@ async fn a_suspended_machine_keeps_its_program_and_answers_again_when_it_is_star
     world.api.wait("shop", &ids[0], "suspended").await;
     world.api.update("shop", &ids[0], &world.config(&[("VERSION", "two")])).await;
     world.api.ready("shop", &ids[0]).await;
-    assert_ne!(world.state.programs()[&ids[0]], program);
+    assert_ne!(world.programs()[&ids[0]], program);
     world.api.post(&format!("{machine}/suspend")).await;
     world.api.wait("shop", &ids[0], "suspended").await;
     world.api.post(&format!("{machine}/stop")).await;
@@ -135,7 +172,7 @@ async fn an_idle_machine_is_suspended_and_a_request_wakes_it() {
     config.services[0].autostop = serde_json::from_value(json!("suspend")).expect("a word");
     let id = world.api.create("shop", config).await.id;
     world.api.wait("shop", &id, "started").await;
-    let program = world.state.programs()[&id];
+    let program = world.programs()[&id];
     until("it is suspended", || async {
         world.api.machine("shop", &id).await.state == MachineState::Suspended
     })
@@ -144,13 +181,6 @@ async fn an_idle_machine_is_suspended_and_a_request_wakes_it() {
     assert_eq!(shown["config"]["services"][0]["autostop"], "suspend");
     let (status, answer) = world.api.get("shop", "/").await;
     assert_eq!(status, StatusCode::OK, "{answer}");
-    assert_eq!(world.state.programs()[&id], program, "it was resumed, not started");
+    assert_eq!(world.programs()[&id], program, "it was resumed, not started");
     world.end().await;
-}
-
-/// The letter by which the kernel tells what a process does.
-fn process_state(pid: i32) -> char {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
-    let after = stat.rsplit_once(')').expect("a name").1;
-    after.trim_start().chars().next().expect("a state")
 }

@@ -5,6 +5,7 @@ mod support;
 use std::path::PathBuf;
 
 use machines_api::types::MachineConfig;
+use platform_local::Runtime;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{
@@ -29,7 +30,17 @@ fn with_memory(mut config: MachineConfig, memory_mb: u64) -> MachineConfig {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_wants_more_memory_than_its_machine_has_is_told_as_oom_killed() {
-    let world = World::new().await;
+    Box::pin(want_too_much_memory(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_program_that_wants_more_memory_than_its_machine_has_is_told_as_oom_killed()
+ {
+    Box::pin(want_too_much_memory(Runtime::Container)).await;
+}
+
+async fn want_too_much_memory(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     world.api.create_app("shop").await;
     let mut config = with_memory(world.config(&[("HOLD_MB", "200")]), 64);
     config.restart = serde_json::from_value(json!({"policy": "no"})).expect("a policy");
@@ -46,7 +57,16 @@ async fn a_program_that_wants_more_memory_than_its_machine_has_is_told_as_oom_ki
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_within_its_memory_serves_and_a_plain_kill_is_no_oom_kill() {
-    let world = World::new().await;
+    Box::pin(stay_within_memory(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_program_within_its_memory_serves_and_a_plain_kill_is_no_oom_kill() {
+    Box::pin(stay_within_memory(Runtime::Container)).await;
+}
+
+async fn stay_within_memory(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     world.api.create_app("shop").await;
     let made = world.api.create("shop", with_memory(world.config(&[]), 256)).await;
     world.api.ready("shop", &made.id).await;

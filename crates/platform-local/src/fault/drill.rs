@@ -9,7 +9,9 @@ use super::{Active, Faults, Target, disk, kind::Kind};
 use crate::{
     clock,
     fleet::{Fleet, Machine},
-    supervisor::{MemoryGroup, available_bytes, make_first_victim, take_memory},
+    supervisor::{
+        MemoryGroup, Program, available_bytes, is_shared, make_first_victim, take_memory,
+    },
 };
 
 /// While a fault is set, its own task looks so often what there is to do.
@@ -91,12 +93,13 @@ impl Deeds {
         for machine in in_scope(fleet, fault) {
             let snapshot = machine.snapshot();
             let Some(run) = &snapshot.record.run else { continue };
-            let Some(pid) = run.pid else { continue };
             starts.push(run.start.clone());
             if self.takers.contains_key(&run.start) || fault.is_over() {
                 continue;
             }
-            match starve_program(pid) {
+            // One that is just being changed gets its turn at the next look.
+            let Some(program) = machine.program() else { continue };
+            match starve_program(&program) {
                 Ok(program) if fault.count_strike() => {
                     tracing::warn!(fault = fault.id, machine = machine.id, "its memory is filled");
                     let taker = Taker { fault: fault.id.clone(), _program: program };
@@ -122,6 +125,16 @@ impl Deeds {
             for volume in volumes {
                 let (room, place) = (room_of(&volume), volume.clone());
                 if !self.full.contains_key(&volume) {
+                    if machine.runs_in_container() && !is_shared(&volume) {
+                        trouble = Some(format!(
+                            "the container of machine `{}` would not see it: `{}` is on no shared \
+                             mount\nhint: `mount --make-rshared /` makes all shared; then start \
+                             the machine anew",
+                            machine.id,
+                            volume.display()
+                        ));
+                        continue;
+                    }
                     let filled = tokio::task::spawn_blocking(move || disk::fill(&place, &room));
                     match filled.await.unwrap_or_else(|error| Err(error.to_string())) {
                         Ok(()) => {
@@ -207,7 +220,10 @@ async fn kill(fleet: &Fleet, fault: &Active, every_secs: Option<u64>) {
 }
 
 /// Begins to fill the memory that a program may use.
-fn starve_program(pid: i32) -> Result<Child, String> {
+fn starve_program(program: &Program) -> Result<Child, String> {
+    let pid = program.pid().ok_or(
+        "its process cannot be seen from here\nhint: use a container engine of this computer",
+    )?;
     let group = MemoryGroup::of(pid).ok_or(
         "it has no control group that limits its memory\nhint: run the platform as root, so that \
          it can make one",

@@ -44,8 +44,8 @@ impl Fleet {
             return None;
         }
         let memory_total_bytes = record.memory_mb() << 20;
-        let pid = record.run.as_ref().and_then(|run| run.pid);
-        let used = machine.stats().and_then(|stats| stats.memory_bytes);
+        let program = machine.program();
+        let used = program.as_ref().and_then(|program| program.stats().memory_bytes);
         let left = used.map(|used| memory_total_bytes.saturating_sub(used));
         let instances = self.routes().of(&machine.app);
         let concurrency = instances
@@ -53,8 +53,8 @@ impl Fleet {
             .filter(|instance| instance.machine == machine.id)
             .map(|instance| instance.in_flight())
             .sum();
-        let computed = pid
-            .and_then(computed_ticks)
+        let computed = program
+            .and_then(|program| computed_ticks(program.pid()?))
             .map(|(user, system)| ProcessorTime { user_centisecs: user, system_centisecs: system });
         Some(Gauge {
             app: machine.app.clone(),

@@ -6,14 +6,10 @@ use axum::http::StatusCode;
 use machines_api::types::{ExecMachine, ExecReply, MachineState, ProcessStat};
 use oci_image::ImageDigest;
 
-use super::{
-    Fleet, Machine,
-    launch::MachineFiles,
-    record::{MachineRecord, RunRecord},
-};
+use super::{Fleet, Machine, launch::MachineFiles, record::RunRecord};
 use crate::{
     error::Refusal,
-    supervisor::{Exec, ExecError, Identity, processes},
+    supervisor::{Exec, ExecError, Program},
 };
 
 /// How long a program may run whose caller names no time, and at most.
@@ -39,8 +35,7 @@ impl Fleet {
         if command.is_empty() {
             return Err(invalid("`command` is missing"));
         }
-        let snapshot = machine.snapshot();
-        let (run, identity) = running(&snapshot.record)?;
+        let (run, program) = machine.running().await?;
         let digest: ImageDigest =
             run.image_digest.parse().map_err(|_damaged| invalid("its image has no digest"))?;
         let image =
@@ -49,9 +44,7 @@ impl Fleet {
             })?;
         let time_max = order.timeout_secs.filter(|secs| *secs > 0).map(Duration::from_secs);
         let exec = Exec {
-            beside: identity,
             start: run.start.clone(),
-            hold: self.context.limiter.hold_of_earlier(&run.start),
             root: MachineFiles::of(&self.context, &machine.id).root(&run.start),
             working_directory: image.config.working_dir.unwrap_or_default(),
             command,
@@ -62,7 +55,7 @@ impl Fleet {
             let text = "too many programs are being run in machines at once";
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
         })?;
-        let done = exec.run().await.map_err(|error| refusal(&error))?;
+        let done = program.exec(exec).await.map_err(|error| refusal(&error))?;
         Ok(ExecReply {
             exit_code: done.exit.code().unwrap_or(-1),
             exit_signal: done.exit.signal.unwrap_or(0),
@@ -75,13 +68,10 @@ impl Fleet {
 impl Machine {
     /// The processes that run in the machine.
     pub(crate) async fn processes(&self) -> Result<Vec<ProcessStat>, Refusal> {
-        let snapshot = self.snapshot();
-        let (run, identity) = running(&snapshot.record)?;
-        let start = run.start.clone();
-        let looked = tokio::task::spawn_blocking(move || processes(identity, &start)).await;
-        let failed = |error: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error);
-        looked.map_err(|error| failed(error.to_string()))?.map_err(|error| {
-            failed(format!("the processes of machine {} cannot be read: {error}", self.id))
+        let (run, program) = self.running().await?;
+        program.processes(&run.start).await.map_err(|error| {
+            let text = format!("the processes of machine {} cannot be read: {error}", self.id);
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
         })
     }
 
@@ -92,18 +82,18 @@ impl Machine {
         let used = inner.program.as_ref().and_then(|program| program.stats().memory_bytes);
         (limit, limit.saturating_sub(used.unwrap_or(0) >> 20))
     }
-}
 
-/// The program of a machine that is started.
-fn running(record: &MachineRecord) -> Result<(&RunRecord, Identity), Refusal> {
-    let run = record.run.as_ref().filter(|_| record.state == MachineState::Started);
-    let found = run.and_then(|run| Some((run, run.identity()?)));
-    found.ok_or_else(|| {
-        Refusal::precondition(format!(
-            "machine {} is {}\nhint: start it first",
-            record.id, record.state
-        ))
-    })
+    /// The program of the machine, which must be started.
+    async fn running(&self) -> Result<(RunRecord, Program), Refusal> {
+        let inner = self.inner.lock().await;
+        let run = inner.record.run.clone().filter(|_| inner.record.state == MachineState::Started);
+        run.zip(inner.program.clone()).ok_or_else(|| {
+            Refusal::precondition(format!(
+                "machine {} is {}\nhint: start it first",
+                self.id, inner.record.state
+            ))
+        })
+    }
 }
 
 fn refusal(error: &ExecError) -> Refusal {
@@ -111,7 +101,10 @@ fn refusal(error: &ExecError) -> Refusal {
         ExecError::NoProgram { .. } | ExecError::Start { .. } => StatusCode::BAD_REQUEST,
         ExecError::Gone => StatusCode::PRECONDITION_FAILED,
         ExecError::TooLong { .. } => StatusCode::REQUEST_TIMEOUT,
-        ExecError::Wait(_) | ExecError::Limits { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        ExecError::Engine(error) if error.is_broken() => StatusCode::SERVICE_UNAVAILABLE,
+        ExecError::Wait(_) | ExecError::Limits { .. } | ExecError::Engine(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     };
     Refusal::new(status, error.to_string())
 }

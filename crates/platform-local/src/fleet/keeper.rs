@@ -25,7 +25,7 @@ use crate::{
     identity,
     proxy::{Instance, InstanceSpec, Manner},
     settings::Runtime,
-    supervisor::{Ended, Exit, Program, Ready},
+    supervisor::{Ended, Exit, NotStarted, Program, Ready},
 };
 
 /// The stop signal and time that a config without them gets (Fly's defaults).
@@ -144,14 +144,14 @@ impl Machine {
     async fn begin_launch(
         &self,
         inner: &mut MutexGuard<'_, Inner>,
-    ) -> Result<(MachineRecord, RunRecord), String> {
-        let port = self.context.ports.take().map_err(|error| error.to_string())?;
+    ) -> Result<(MachineRecord, RunRecord), NotStarted> {
+        let port = self.context.ports.take().map_err(NotStarted::because)?;
         let mut record = inner.record.clone();
         let runtime = match record.runtime(self.context.settings.runtime) {
             Ok(runtime) => runtime,
             Err(reason) => {
                 self.context.ports.give_back(port);
-                return Err(reason);
+                return Err(NotStarted::because(reason));
             }
         };
         let stop = record.config.stop_config.clone().unwrap_or_default();
@@ -173,7 +173,7 @@ impl Machine {
         record.state = MachineState::Starting;
         self.commit(inner, record.clone(), Vec::new(), false).await.map_err(|error| {
             self.context.ports.give_back(port);
-            error.to_string()
+            NotStarted::because(error)
         })?;
         Ok((record, run))
     }
@@ -183,7 +183,7 @@ impl Machine {
         inner: &mut MutexGuard<'_, Inner>,
         run: &RunRecord,
         ready: &Ready,
-    ) -> Result<(), String> {
+    ) -> Result<(), NotStarted> {
         let (program, ended) = Program::start(ready).await?;
         let mut record = inner.record.clone();
         record.state = MachineState::Started;
@@ -242,13 +242,17 @@ impl Machine {
     }
 
     /// Freezes the program. Nothing is asked of it from then on.
-    async fn freeze(&self, inner: &mut MutexGuard<'_, Inner>) {
+    async fn freeze(self: &Arc<Self>, inner: &mut MutexGuard<'_, Inner>) {
         inner.phase = Phase::Suspended;
         inner.checks = Checks::default();
-        if let Some(program) = &inner.program {
-            program.freeze();
-        }
         let mut record = inner.record.clone();
+        if let Some(program) = &inner.program
+            && let Err(reason) = program.freeze().await
+        {
+            tracing::warn!(machine = self.id, reason, "a machine was not suspended and runs on");
+            record.goal = Goal::Run;
+            return self.run_on(inner, record).await;
+        }
         record.state = MachineState::Suspended;
         let event = events::event("suspend", record.state, Source::Flyd, clock::now());
         self.note(inner, record, vec![event]).await;
@@ -256,11 +260,20 @@ impl Machine {
 
     /// Lets the program run on.
     async fn thaw(self: &Arc<Self>, inner: &mut MutexGuard<'_, Inner>) {
-        inner.phase = Phase::Running;
         if let Some(program) = &inner.program {
-            program.thaw();
+            program.thaw().await;
         }
-        let mut record = inner.record.clone();
+        let record = inner.record.clone();
+        self.run_on(inner, record).await;
+    }
+
+    /// Notes that the program runs, as it did before.
+    async fn run_on(
+        self: &Arc<Self>,
+        inner: &mut MutexGuard<'_, Inner>,
+        mut record: MachineRecord,
+    ) {
+        inner.phase = Phase::Running;
         if let Some(run) = &record.run {
             let weak = Arc::downgrade(self);
             inner.checks = Checks::begin(&weak, &record.config, &run.start, run.port);
@@ -333,6 +346,11 @@ impl Machine {
         if let Some(program) = program {
             program.remove().await;
         }
+        let is_of_before = |run: &RunRecord| run.image_digest != inner.record.image.digest;
+        if run.is_some_and(|run| run.runtime == Runtime::Container && is_of_before(&run)) {
+            let context = Arc::clone(&self.context);
+            tokio::spawn(async move { context.remove_unused_images().await });
+        }
     }
 
     /// Notes that the goal is reached.
@@ -361,19 +379,32 @@ impl Machine {
         self.note(inner, record, events).await;
     }
 
-    /// Notes that the program could not be started.
-    async fn give_up(&self, inner: &mut MutexGuard<'_, Inner>, reason: &str) {
+    /// Notes that the program could not be started. One that ran before, and would again if only
+    /// the container engine answered, is tried again by the machine's restart policy.
+    async fn give_up(&self, inner: &mut MutexGuard<'_, Inner>, why: &NotStarted) {
+        let reason = why.reason.as_str();
         tracing::warn!(machine = self.id, reason, "a machine could not be started");
         let mut record = inner.record.clone();
         let run = record.run.take();
         self.let_go(inner, run.as_ref());
         inner.phase = Phase::Idle;
-        if record.goal == Goal::Run {
+        let again = (why.engine_is_away && record.goal == Goal::Run && record.restart_count > 0)
+            .then(|| transition::restart_after(&record, Exit::UNKNOWN))
+            .flatten();
+        if let Some(wait) = again {
+            inner.phase = Phase::BackingOff { until: clock::instant() + wait };
+            record.restart_count += 1;
+            record.state = MachineState::Restarting;
+        } else if record.goal == Goal::Run {
             record.goal = Goal::Stop;
             record.state = MachineState::Failed;
         }
         let event = events::launch_failed(reason, clock::now());
-        self.note(inner, record, vec![event]).await;
+        // Told once, however often it is tried: other events are not to be pushed out.
+        let is_told = again.is_some()
+            && inner.events.first().is_some_and(|newest| newest.request == event.request);
+        let events = if is_told { Vec::new() } else { vec![event] };
+        self.note(inner, record, events).await;
     }
 
     /// Gives back what the program had.

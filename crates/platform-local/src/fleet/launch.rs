@@ -24,7 +24,8 @@ use super::{
 use crate::{
     settings::Runtime,
     supervisor::{
-        self, Container, ContainerLaunch, Engine, Launch, PLATFORM_VARIABLE, Ready, START_VARIABLE,
+        self, Container, ContainerLaunch, Engine, Launch, NotStarted, PLATFORM_VARIABLE, Ready,
+        START_VARIABLE,
     },
 };
 
@@ -114,28 +115,25 @@ impl MachineFiles {
     }
 }
 
-/// Makes everything for this start; a failure is told in words for people.
+/// Makes everything for this start.
 pub(super) async fn make_ready(
     context: &Arc<Context>,
     record: &MachineRecord,
     run: &RunRecord,
-) -> Result<Ready, String> {
+) -> Result<Ready, NotStarted> {
     let (of_context, copy, of_run) = (Arc::clone(context), record.clone(), run.clone());
     match run.runtime {
         Runtime::Process => {
-            let prepared = tokio::task::spawn_blocking(move || {
-                prepare(&of_context, &copy, &of_run).map_err(|error| error.to_string())
-            });
-            let launch = prepared.await.unwrap_or_else(|error| Err(error.to_string()))?;
-            Ok(Ready::Process(launch))
+            let prepared =
+                tokio::task::spawn_blocking(move || prepare(&of_context, &copy, &of_run));
+            let launch = prepared.await.map_err(NotStarted::because)?;
+            Ok(Ready::Process(launch.map_err(NotStarted::because)?))
         }
         Runtime::Container => {
-            let launch = prepare_container(context, record, run);
-            let launch = launch.map_err(|error| error.to_string())?;
-            let engine = Engine::find(context.settings.engine_socket.as_deref()).await;
-            let engine = engine.map_err(|error| error.to_string())?;
-            let made = Container::create(&engine, &context.images, &launch).await;
-            made.map(Ready::Container).map_err(|error| error.to_string())
+            let launch = prepare_container(context, record, run).map_err(NotStarted::because)?;
+            let engine = Engine::find(context.settings.engine_socket.as_deref()).await?;
+            let container = Container::create(&engine, &context.images, &launch).await?;
+            Ok(Ready::Container(container))
         }
     }
 }

@@ -19,8 +19,9 @@ use crate::{
     error::Refusal,
     log::{Level, NewLine, Provider},
     proxy::Instance,
+    settings::Runtime,
     store::{EVENTS_MAX, MachineWrite, StoreError},
-    supervisor::{Exit, Program, Stats},
+    supervisor::{Exit, Program},
 };
 
 /// A machine.
@@ -118,10 +119,9 @@ impl Machine {
         self.published.subscribe()
     }
 
-    /// What the program uses, if one runs and nobody is changing the machine at this moment.
-    pub(super) fn stats(&self) -> Option<Stats> {
-        let program = self.inner.try_lock().ok()?.program.clone();
-        program.map(|program| program.stats())
+    /// The program, if one runs and nobody is changing the machine at this moment.
+    pub(crate) fn program(&self) -> Option<Program> {
+        self.inner.try_lock().ok()?.program.clone()
     }
 
     /// Decides on a change by the newest record, stores it, and lets it be seen. Must not be
@@ -185,6 +185,11 @@ impl Machine {
         let inner = self.inner.lock().await;
         let program = inner.program.as_ref().filter(|_| inner.exit.is_none());
         program.map(Program::kill).is_some()
+    }
+
+    pub(crate) fn runs_in_container(&self) -> bool {
+        let snapshot = self.snapshot();
+        snapshot.record.run.as_ref().is_some_and(|run| run.runtime == Runtime::Container)
     }
 
     /// Where the machine's volumes are on this computer.

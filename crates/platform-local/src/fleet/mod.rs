@@ -21,7 +21,7 @@ mod volumes;
 mod wait;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -92,10 +92,16 @@ impl Context {
         Containers::find(engine, &self.platform_id).await
     }
 
-    /// Takes images out of the engine that no machine's container was made from.
+    /// Takes images out of the engine that no machine has use for any more.
     async fn remove_unused_images(&self) {
+        let records: Vec<MachineRecord> = match self.store.machines().await {
+            Ok(records) => records,
+            Err(error) => return tracing::warn!(%error, "images may be left in the engine"),
+        };
         match Engine::find(self.settings.engine_socket.as_deref()).await {
-            Ok(engine) => engine.remove_unused_images(&self.platform_id).await,
+            Ok(engine) => {
+                engine.remove_unused_images(&self.platform_id, &images_of(&records)).await;
+            }
             Err(error) => tracing::warn!(%error, "images may be left in the engine"),
         }
     }
@@ -108,6 +114,12 @@ impl Context {
         let value = |secret: &machines_api::types::Secret| secret.value.clone().unwrap_or_default();
         app.secrets.iter().map(|(name, secret)| (name.clone(), value(secret))).collect()
     }
+}
+
+/// The digests of the images that these machines run, or would when they are started.
+fn images_of(records: &[MachineRecord]) -> BTreeSet<String> {
+    let lasting = records.iter().filter(|record| record.goal != record::Goal::Destroy);
+    lasting.map(|record| record.image.digest.clone()).collect()
 }
 
 /// The fleet. Cheap to clone.
@@ -152,12 +164,13 @@ impl Fleet {
         {
             containers = Some(fleet.context.containers().await?);
         }
+        let images = images_of(&records);
         for record in records {
             fleet.resume(record, &mut survivors, containers.as_mut()).await?;
         }
         survivors.kill_the_rest();
         if let Some(containers) = containers {
-            containers.remove_the_rest().await;
+            containers.remove_the_rest(&images).await;
         }
         fleet.end_groups_without_program().await;
         for machine in fleet.all_machines() {
@@ -208,7 +221,7 @@ impl Fleet {
         if machines.iter().any(had_containers) {
             // Whoever wants nothing to run on wants nothing to be left either.
             match self.context.containers().await {
-                Ok(containers) => containers.remove_the_rest().await,
+                Ok(containers) => containers.remove_the_rest(&BTreeSet::new()).await,
                 Err(error) => tracing::warn!(%error, "containers may be left in the engine"),
             }
         }
@@ -353,7 +366,7 @@ impl Fleet {
                     }
                     if record.state != MachineState::Suspended {
                         // Killed between waking it and letting it run on.
-                        program.thaw();
+                        program.thaw().await;
                     }
                     if record.state == MachineState::Starting {
                         // Killed between the start and its note.

@@ -19,29 +19,27 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::identity;
 
 use super::{
-    Exit, Hold,
+    EngineError, Exit, Hold,
     adopt::START_VARIABLE,
-    process::{Identity, find_below},
+    process::{Identity, Process, find_below},
     process_files,
     spawn::{Spawned, spawn_in},
 };
 
 /// Bytes of each output that are kept; the rest is read and forgotten.
-const OUTPUT_BYTES_MAX: usize = 1 << 20;
+pub(super) const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
 /// How long a program's own children may still write when it has ended.
-const AFTER_THE_END: Duration = Duration::from_millis(300);
+pub(super) const AFTER_THE_END: Duration = Duration::from_millis(300);
 
 /// What to run.
 #[derive(Debug)]
 pub(crate) struct Exec {
-    /// The machine's own program.
-    pub(crate) beside: Identity,
     /// The start of the machine that it belongs to.
     pub(crate) start: String,
-    /// How the machine is held to its limits, which are those of all its programs together.
-    pub(crate) hold: Hold,
+    /// Where the root of a process is; a container has its own.
     pub(crate) root: PathBuf,
+    /// The directory that a process runs in, as its image names it.
     pub(crate) working_directory: String,
     pub(crate) command: Vec<String>,
     pub(crate) stdin: Vec<u8>,
@@ -71,12 +69,15 @@ pub(crate) enum ExecError {
     TooLong { time_max: Duration },
     #[error("cannot learn how the program ended: {0}")]
     Wait(io::Error),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 impl Exec {
-    /// Runs it to its end. Dropped before that, it is killed.
-    pub(crate) async fn run(mut self) -> Result<ExecDone, ExecError> {
-        let mut child = self.spawn().await?;
+    /// Runs it to its end, beside this process and held to the same limits. Dropped before that, it
+    /// is killed.
+    pub(super) async fn run(mut self, beside: &Process) -> Result<ExecDone, ExecError> {
+        let mut child = self.spawn(beside).await?;
         let group = Group(child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)));
         if let Some(mut input) = child.stdin.take() {
             let bytes = std::mem::take(&mut self.stdin);
@@ -105,7 +106,7 @@ impl Exec {
         })
     }
 
-    async fn spawn(&self) -> Result<tokio::process::Child, ExecError> {
+    async fn spawn(&self, beside: &Process) -> Result<tokio::process::Child, ExecError> {
         let name = self.command.first().cloned().unwrap_or_default();
         let program = find_below(&self.root, &self.working_directory, &name)
             .ok_or_else(|| ExecError::NoProgram { program: name.clone() })?;
@@ -117,7 +118,7 @@ impl Exec {
             .args(self.command.iter().skip(1))
             .current_dir(self.root.join(self.working_directory.trim_start_matches('/')))
             .env_clear()
-            .envs(self.environment()?)
+            .envs(environment(beside.identity)?)
             .env(START_VARIABLE, mark)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -125,7 +126,7 @@ impl Exec {
             .process_group(0)
             .kill_on_drop(true);
         let failed = |source| ExecError::Start { program: name, source };
-        let Hold::Group(group) = &self.hold else {
+        let Hold::Group(group) = &beside.hold else {
             return command.spawn().map_err(failed);
         };
         let Spawned { child, joined } = spawn_in(group, command).await.map_err(failed)?;
@@ -135,20 +136,20 @@ impl Exec {
         }
         Ok(child)
     }
+}
 
-    /// The environment that the machine's own program was started with.
-    fn environment(&self) -> Result<Vec<(OsString, OsString)>, ExecError> {
-        let bytes = fs::read(format!("/proc/{}/environ", self.beside.pid));
-        let is_it = process_files::start_ticks(self.beside.pid) == Some(self.beside.start_ticks);
-        let bytes = bytes.ok().filter(|_| is_it).ok_or(ExecError::Gone)?;
-        let pairs = bytes.split(|byte| *byte == 0).filter_map(|entry| {
-            let middle = entry.iter().position(|byte| *byte == b'=')?;
-            let (name, value) = entry.split_at(middle);
-            let value = value.get(1..)?;
-            Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec())))
-        });
-        Ok(pairs.collect())
-    }
+/// The environment that a process was started with.
+fn environment(of: Identity) -> Result<Vec<(OsString, OsString)>, ExecError> {
+    let bytes = fs::read(format!("/proc/{}/environ", of.pid));
+    let is_it = process_files::start_ticks(of.pid) == Some(of.start_ticks);
+    let bytes = bytes.ok().filter(|_| is_it).ok_or(ExecError::Gone)?;
+    let pairs = bytes.split(|byte| *byte == 0).filter_map(|entry| {
+        let middle = entry.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = entry.split_at(middle);
+        let value = value.get(1..)?;
+        Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec())))
+    });
+    Ok(pairs.collect())
 }
 
 /// The program with all that it started; dropped, they are killed.

@@ -72,7 +72,7 @@ pub(crate) struct Identity {
 pub(crate) struct Process {
     pub(crate) identity: Identity,
     handle: Arc<OwnedFd>,
-    hold: Hold,
+    pub(super) hold: Hold,
 }
 
 impl Process {

@@ -47,7 +47,7 @@ pub(crate) fn processes(own: Identity, start: &str) -> io::Result<Vec<ProcessSta
         .map(|(pid, (process, stat))| {
             let milliseconds = |of: u64| of.saturating_mul(1000) / ticks;
             ProcessStat {
-                pid: *pid,
+                pid: pid_inside(process).unwrap_or(*pid),
                 stime: milliseconds(stat.stime),
                 rtime: milliseconds(uptime_ticks.saturating_sub(stat.starttime)),
                 command: command(process, stat),
@@ -58,6 +58,11 @@ pub(crate) fn processes(own: Identity, start: &str) -> io::Result<Vec<ProcessSta
             }
         })
         .collect())
+}
+
+/// Its id as the machine itself sees it: in a container it is another.
+fn pid_inside(process: &Process) -> Option<i32> {
+    process.status().ok()?.nspid?.last().copied()
 }
 
 fn descends_from(all: &BTreeMap<i32, (Process, Stat)>, pid: i32, ancestor: i32) -> bool {

@@ -1,12 +1,14 @@
 //! One machine's program while it runs, in whichever way machines are run here.
 
-use std::pin::Pin;
+use std::{fmt::Display, io, pin::Pin};
 
+use machines_api::types::ProcessStat;
 use rustix::process::Signal;
 
 use super::{
-    Container, Exit, Launch, Stats,
+    Container, ContainerError, EngineError, Exec, ExecDone, ExecError, Exit, Launch, Stats,
     process::{Identity, Process},
+    processes::processes,
 };
 
 /// All that a program needs is there; it is not started.
@@ -14,6 +16,15 @@ use super::{
 pub(crate) enum Ready {
     Process(Launch),
     Container(Container),
+}
+
+/// Why a program was not started.
+#[derive(Debug)]
+pub(crate) struct NotStarted {
+    /// In words for people.
+    pub(crate) reason: String,
+    /// It may well start later, when the container engine answers again.
+    pub(crate) engine_is_away: bool,
 }
 
 /// A running program. Dropping it leaves the program running.
@@ -37,16 +48,36 @@ impl Ready {
     }
 }
 
+impl NotStarted {
+    /// For a reason that does not pass by itself.
+    pub(crate) fn because(reason: impl Display) -> Self {
+        Self { reason: reason.to_string(), engine_is_away: false }
+    }
+}
+
+impl From<ContainerError> for NotStarted {
+    fn from(error: ContainerError) -> Self {
+        let engine_is_away = matches!(&error, ContainerError::Engine(why) if why.is_broken());
+        Self { reason: error.to_string(), engine_is_away }
+    }
+}
+
+impl From<EngineError> for NotStarted {
+    fn from(error: EngineError) -> Self {
+        ContainerError::from(error).into()
+    }
+}
+
 impl Program {
-    /// Starts a program; a failure is told in words for people.
-    pub(crate) async fn start(ready: &Ready) -> Result<(Self, Ended), String> {
+    /// Starts a program.
+    pub(crate) async fn start(ready: &Ready) -> Result<(Self, Ended), NotStarted> {
         match ready {
             Ready::Process(launch) => {
-                let started = Process::start(launch).await.map_err(|error| error.to_string())?;
-                Ok((Self::Process(started.0), Box::pin(started.1)))
+                let (process, ended) = Process::start(launch).await.map_err(NotStarted::because)?;
+                Ok((Self::Process(process), Box::pin(ended)))
             }
             Ready::Container(container) => {
-                let ended = container.start().await.map_err(|error| error.to_string())?;
+                let ended = container.start().await?;
                 Ok((Self::Container(container.clone()), Box::pin(ended)))
             }
         }
@@ -76,19 +107,52 @@ impl Program {
         }
     }
 
-    /// Freezes the program with all that it started.
-    pub(crate) fn freeze(&self) {
+    /// Freezes the program with all that it started; a failure is told in words for people.
+    pub(crate) async fn freeze(&self) -> Result<(), String> {
         match self {
-            Self::Process(process) => process.freeze(),
-            Self::Container(container) => container.signal(Signal::STOP),
+            Self::Process(process) => {
+                process.freeze();
+                Ok(())
+            }
+            Self::Container(container) => {
+                container.freeze().await.map_err(|error| error.to_string())
+            }
         }
     }
 
     /// Lets a frozen program run on; one that runs does not notice.
-    pub(crate) fn thaw(&self) {
+    pub(crate) async fn thaw(&self) {
         match self {
             Self::Process(process) => process.thaw(),
-            Self::Container(container) => container.signal(Signal::CONT),
+            Self::Container(container) => container.thaw().await,
+        }
+    }
+
+    /// Runs one more program inside the machine, to its end.
+    pub(crate) async fn exec(&self, exec: Exec) -> Result<ExecDone, ExecError> {
+        match self {
+            Self::Process(process) => exec.run(process).await,
+            Self::Container(container) => container.exec(exec).await,
+        }
+    }
+
+    /// The processes of the machine whose start this is.
+    pub(crate) async fn processes(&self, start: &str) -> io::Result<Vec<ProcessStat>> {
+        match self {
+            Self::Process(process) => {
+                let (identity, start) = (process.identity, start.to_owned());
+                let looked = tokio::task::spawn_blocking(move || processes(identity, &start));
+                looked.await.map_err(io::Error::other)?
+            }
+            Self::Container(container) => container.processes(start).await,
+        }
+    }
+
+    /// The id of the program's process, if it can be seen from here.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        match self {
+            Self::Process(process) => Some(process.identity.pid),
+            Self::Container(container) => container.pid(),
         }
     }
 

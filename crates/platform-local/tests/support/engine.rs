@@ -2,6 +2,7 @@
 //! the test ends, well or badly, nothing of it is left.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -53,6 +54,24 @@ impl Engine {
 
     pub fn images(&self) -> Vec<String> {
         self.lines(&["images", "--quiet"])
+    }
+
+    /// The ids of the programs that run, by machine: what the first process of each container,
+    /// its init, has started first.
+    pub fn programs(&self) -> BTreeMap<String, i32> {
+        let of_line = |line: &String| {
+            let (name, init) = line.split_once(' ')?;
+            let machine = name.strip_prefix("holdpoint-")?.split('-').next()?;
+            let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children")).ok()?;
+            Some((machine.to_owned(), children.split_whitespace().next()?.parse().ok()?))
+        };
+        let listed = self.lines(&["ps", "--format", "{{.Names}} {{.Pid}}"]);
+        listed.iter().filter_map(of_line).collect()
+    }
+
+    /// The names of the containers that are frozen.
+    pub fn frozen(&self) -> Vec<String> {
+        self.lines(&["ps", "--filter", "status=paused", "--format", "{{.Names}}"])
     }
 
     fn lines(&self, arguments: &[&str]) -> Vec<String> {

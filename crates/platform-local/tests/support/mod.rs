@@ -10,14 +10,15 @@ use std::{
     time::Duration,
 };
 
-use machines_api::types::{CreateMachine, Machine, MachineConfig};
+use engine::Engine;
+use machines_api::types::{CreateMachine, ExitEvent, Machine, MachineConfig};
 use oci_image::{
     ImageDigest,
     build::{ImageSpec, build},
     layout::Layout,
     registry,
 };
-use platform_local::{Platform, Settings};
+use platform_local::{Platform, Runtime, Settings};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use state::StateDirectory;
@@ -38,6 +39,8 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A platform in this process, with the echo machine pushed as image.
 pub struct World {
+    /// Of the test's own, if machines run in containers. It ends before their files do.
+    pub engine: Option<Engine>,
     pub state: StateDirectory,
     pub platform: Option<Platform>,
     pub api: Client,
@@ -67,14 +70,28 @@ impl World {
     }
 
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::in_with(Runtime::Process, change).await
+    }
+
+    /// A platform whose machines run in this.
+    pub async fn in_(runtime: Runtime) -> Self {
+        Self::in_with(runtime, |_settings| {}).await
+    }
+
+    /// The same with other settings.
+    pub async fn in_with(runtime: Runtime, change: impl FnOnce(&mut Settings)) -> Self {
+        let engine = match runtime {
+            Runtime::Process => None,
+            Runtime::Container => Some(Engine::start().await),
+        };
         let state = StateDirectory::new();
-        let mut settings = Settings::new(state.path(), TOKEN);
+        let mut settings = settings(&state, engine.as_ref());
         settings.allow_faults = true;
         change(&mut settings);
         let platform = Platform::start(settings).await.expect("a platform");
         let api = Client::new(platform.api_address(), platform.proxy_address());
         let image = api.push_image(&[]).await;
-        Self { state, platform: Some(platform), api, image }
+        Self { engine, state, platform: Some(platform), api, image }
     }
 
     /// Ends the platform and starts it again on the same state, as an upgrade would.
@@ -85,7 +102,7 @@ impl World {
     /// The same with other settings.
     pub async fn restart_platform_with(&mut self, change: impl FnOnce(&mut Settings)) {
         self.platform.take().expect("a platform").stop(false).await;
-        let mut settings = Settings::new(self.state.path(), TOKEN);
+        let mut settings = settings(&self.state, self.engine.as_ref());
         change(&mut settings);
         let platform = Platform::start(settings).await.expect("a platform");
         self.api = Client::new(platform.api_address(), platform.proxy_address());
@@ -94,6 +111,22 @@ impl World {
 
     pub async fn end(mut self) {
         self.platform.take().expect("a platform").stop(true).await;
+    }
+
+    /// The ids of the machines' programs that run now, by machine.
+    pub fn programs(&self) -> BTreeMap<String, i32> {
+        match &self.engine {
+            Some(engine) => engine.programs(),
+            None => self.state.programs(),
+        }
+    }
+
+    /// Whether the machine's program is kept from running.
+    pub fn is_frozen(&self, machine: &str) -> bool {
+        match &self.engine {
+            Some(engine) => engine.frozen().iter().any(|name| name.contains(machine)),
+            None => self.state.programs().get(machine).is_some_and(|pid| state::is_stopped(*pid)),
+        }
     }
 
     /// A config with one service, one health check and these variables.
@@ -113,6 +146,15 @@ impl World {
         }
         ids
     }
+}
+
+fn settings(state: &StateDirectory, engine: Option<&Engine>) -> Settings {
+    let mut settings = Settings::new(state.path(), TOKEN);
+    if let Some(engine) = engine {
+        settings.runtime = Runtime::Container;
+        settings.engine_socket = Some(engine.socket());
+    }
+    settings
 }
 
 pub fn config(image: &ImageDigest, env: &[(&str, &str)]) -> MachineConfig {
@@ -287,6 +329,11 @@ impl Client {
         let url = format!("http://{}/metrics", self.api);
         self.http.get(url).send().await.expect("an answer").text().await.expect("a body")
     }
+}
+
+/// How the programs of a machine have ended, the newest first.
+pub fn exits(machine: &Machine) -> Vec<ExitEvent> {
+    machine.events.iter().filter_map(|event| event.exit_event()).cloned().collect()
 }
 
 /// Asks again and again until the condition holds.

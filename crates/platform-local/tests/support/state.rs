@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use rustix::{
@@ -14,6 +15,9 @@ use tempfile::TempDir;
 
 pub struct StateDirectory(TempDir);
 
+/// A place where something was mounted, which goes with this.
+pub struct Mounted(PathBuf);
+
 impl StateDirectory {
     pub fn new() -> Self {
         Self(tempfile::tempdir().expect("a directory"))
@@ -21,6 +25,15 @@ impl StateDirectory {
 
     pub fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// Makes what is mounted over volumes seen in containers too, as it is on most computers.
+    pub fn share_volumes(&self) -> Mounted {
+        let volumes = self.canonical().join("volumes");
+        std::fs::create_dir_all(&volumes).expect("made");
+        mount(&["--bind", &volumes.to_string_lossy(), &volumes.to_string_lossy()]);
+        mount(&["--make-shared", &volumes.to_string_lossy()]);
+        Mounted(volumes)
     }
 
     /// The programs of this platform's machines that run now, by machine, as the kernel tells.
@@ -61,6 +74,19 @@ impl StateDirectory {
     fn canonical(&self) -> PathBuf {
         self.path().canonicalize().expect("a directory")
     }
+}
+
+impl Drop for Mounted {
+    #[expect(clippy::disallowed_methods, reason = "a mount is undone by the system's own program")]
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "mounts are made by the system's own program")]
+fn mount(arguments: &[&str]) {
+    let status = Command::new("mount").args(arguments).status().expect("started");
+    assert!(status.success(), "this test must run as root");
 }
 
 impl Drop for StateDirectory {
@@ -110,6 +136,13 @@ pub fn variable(pid: i32, name: &str) -> Option<String> {
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let prefix = format!("{name}=");
     text.split('\0').find_map(|entry| entry.strip_prefix(&prefix).map(str::to_owned))
+}
+
+/// Whether the kernel says that a program was told to stop.
+pub fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, after)| after.trim_start().chars().next());
+    state == Some('T')
 }
 
 /// Kills a program, if it is still there.

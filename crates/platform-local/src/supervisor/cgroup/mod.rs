@@ -51,12 +51,12 @@ impl Groups {
     pub(crate) fn find(mount: &Path, own: &str, platform: &str) -> io::Result<Self> {
         let name = format!("holdpoint-{platform}");
         if mount.join("cgroup.controllers").exists() {
-            let (directory, has_cpu) = v2_directory(mount, own_path(own, ""), &name)?;
+            let (directory, has_cpu) = v2_directory(mount, path_in(own, ""), &name)?;
             let cpu = has_cpu.then(|| directory.clone());
             return Ok(Self { version: Version::V2, memory: directory, cpu, accounting: None });
         }
         let controller = |controller: &str| {
-            v1_directory(&mount.join(controller), own_path(own, controller), &name)
+            v1_directory(&mount.join(controller), path_in(own, controller), &name)
         };
         if !mount.join("memory").join(v1::MEMORY_PROBE).exists() {
             return Err(io::Error::other(format!(
@@ -132,6 +132,34 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// The group that somebody else has made for this process, such as a container engine. None if
+    /// it has none of its own.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        let read = |who: &str| fs::read_to_string(format!("/proc/{who}/cgroup")).ok();
+        let own = Self::named(Path::new(MOUNT), &read("self")?);
+        Self::named(Path::new(MOUNT), &read(&pid.to_string())?)
+            .filter(|group| own.is_none_or(|own| own.memory != group.memory))
+    }
+
+    /// The group of a process by the text of its `cgroup` file, unless that is the root.
+    fn named(mount: &Path, text: &str) -> Option<Self> {
+        let below = |directory: &str, controller: &str| {
+            let path = path_in(text, controller);
+            (!path.is_empty()).then(|| mount.join(directory).join(path))
+        };
+        if mount.join("cgroup.controllers").exists() {
+            let directory = below("", "")?;
+            let cpu = Some(directory.clone());
+            return Some(Self { version: Version::V2, memory: directory, cpu, accounting: None });
+        }
+        Some(Self {
+            version: Version::V1,
+            memory: below("memory", "memory")?,
+            cpu: below("cpu", "cpu"),
+            accounting: below("cpuacct", "cpuacct"),
+        })
+    }
+
     pub(crate) fn exists(&self) -> bool {
         self.memory.is_dir()
     }
@@ -264,8 +292,9 @@ impl Group {
     }
 }
 
-/// This process's own path in the hierarchy of a controller; version 2 has an empty name.
-fn own_path<'a>(text: &'a str, controller: &str) -> &'a str {
+/// The path of a process in the hierarchy of a controller, by the text of its `cgroup` file;
+/// version 2 has an empty name.
+fn path_in<'a>(text: &'a str, controller: &str) -> &'a str {
     let of = |line: &'a str| {
         let mut fields = line.splitn(3, ':').skip(1);
         let (controllers, path) = (fields.next()?, fields.next()?);
@@ -465,11 +494,27 @@ mod tests {
     }
 
     #[test]
-    fn the_own_path_is_that_of_the_controller() {
+    fn the_group_that_an_engine_made_is_found_in_both_versions_and_never_the_root() {
+        let mount = tempfile::tempdir().expect("a directory");
+        let root = mount.path();
+        let text = "9:name=systemd:/x\n4:memory:/pod/c1\n2:cpuacct:/pod/c2\n0::/pod/c3\n";
+        let old = Group::named(root, text).expect("a group");
+        assert_eq!(old.memory, root.join("memory/pod/c1"));
+        assert_eq!(old.accounting, Some(root.join("cpuacct/pod/c2")));
+        assert!(Group::named(root, "4:memory:/\n").is_none());
+        file(root.join("cgroup.controllers"), "cpu memory");
+        let new = Group::named(root, text).expect("a group");
+        assert_eq!(new.memory, root.join("pod/c3"));
+        file(new.memory.join("memory.events"), "oom 3\noom_kill 2\n");
+        assert_eq!(new.oom_kills(), 2);
+    }
+
+    #[test]
+    fn the_path_is_that_of_the_controller() {
         let text = "4:memory:/jobs/7\n2:cpu,cpuacct:/jobs/8\n0::/user/app\n";
-        assert_eq!(own_path(text, "memory"), "jobs/7");
-        assert_eq!(own_path(text, "cpuacct"), "jobs/8");
-        assert_eq!(own_path(text, ""), "user/app");
-        assert_eq!(own_path("", "memory"), "");
+        assert_eq!(path_in(text, "memory"), "jobs/7");
+        assert_eq!(path_in(text, "cpuacct"), "jobs/8");
+        assert_eq!(path_in(text, ""), "user/app");
+        assert_eq!(path_in("", "memory"), "");
     }
 }

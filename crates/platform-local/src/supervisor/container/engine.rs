@@ -13,7 +13,12 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Collected, Full, Limited, combinators::BoxBody};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderValue},
+    upgrade::Upgraded,
+};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
@@ -64,7 +69,7 @@ impl EngineError {
     }
 
     /// Whether the engine may not have been asked at all.
-    pub(super) fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         matches!(self, Self::Absent { .. } | Self::Broken { .. })
     }
 
@@ -155,6 +160,21 @@ impl Engine {
 
     /// Asks for an answer that comes bit by bit, for as long as it takes.
     pub(super) async fn stream(&self, ask: Ask) -> Result<Response<Incoming>, EngineError> {
+        self.send(ask, None).await
+    }
+
+    /// Asks for a connection to a program: what it reads and writes goes over it, both ways.
+    pub(super) async fn connect_to(&self, ask: Ask) -> Result<TokioIo<Upgraded>, EngineError> {
+        let answer = self.send(ask, Some("tcp")).await?;
+        let upgraded = hyper::upgrade::on(answer).await;
+        upgraded.map(TokioIo::new).map_err(|cause| self.broken(&cause))
+    }
+
+    async fn send(
+        &self,
+        ask: Ask,
+        upgrade: Option<&str>,
+    ) -> Result<Response<Incoming>, EngineError> {
         let stream =
             UnixStream::connect(&self.socket).await.map_err(|cause| self.broken(&cause))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake::<
@@ -164,22 +184,32 @@ impl Engine {
         .await
         .map_err(|cause| self.broken(&cause))?;
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "a connection to the container engine broke");
             }
         });
         let operation = ask.operation;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(ask.method)
             .uri(ask.path)
             .header(header::HOST, "engine")
             .header(header::CONTENT_TYPE, ask.content_type)
             .body(ask.body)
             .map_err(|cause| self.broken(&cause))?;
+        if let Some(protocol) = upgrade.and_then(|protocol| protocol.parse().ok()) {
+            let headers = request.headers_mut();
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(header::UPGRADE, protocol);
+        }
         let answer = sender.send_request(request).await.map_err(|cause| self.broken(&cause))?;
         let status = answer.status();
-        // 304: it is in the wanted state already.
-        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        let wanted = match status {
+            // It is in the wanted state already.
+            StatusCode::NOT_MODIFIED => true,
+            StatusCode::SWITCHING_PROTOCOLS => upgrade.is_some(),
+            other => other.is_success(),
+        };
+        if wanted {
             return Ok(answer);
         }
         let text = self.collect(answer.into_body()).await?;

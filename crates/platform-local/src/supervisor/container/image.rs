@@ -1,7 +1,10 @@
 //! Gives an engine the images that machines run, straight from the platform's own store, and takes
 //! them away again when no machine has use for them.
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+};
 
 use bytes::Bytes;
 use futures::stream;
@@ -9,12 +12,16 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::{Method, body::Frame};
 use oci_image::{ImageDigest, archive::write_archive, layout::Layout};
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use super::engine::{Ask, Engine, EngineError};
 
 /// Pieces of an archive that wait for the engine.
 const PIECES_MAX: usize = 8;
+
+/// Held while an image is given to an engine: machines of the same image often start at once, and
+/// the second finds what the first has brought.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Small writes are put together to pieces of this size.
 const PIECE_BYTES: usize = 256 << 10;
@@ -44,6 +51,7 @@ pub(super) async fn provide(
     platform: &str,
     digest: &ImageDigest,
 ) -> Result<(), EngineError> {
+    let _turn = TURN.lock().await;
     let path = format!("/images/{}/json", name(platform, digest));
     match engine.done(Ask::new(Method::GET, path, "tell of the image")).await {
         Err(error) if error.is_missing() => {}
@@ -85,8 +93,13 @@ pub(super) async fn remove(engine: &Engine, name: &str) {
     }
 }
 
-/// Removes all images of the platform that no container has use for.
-pub(super) async fn remove_unused(engine: &Engine, platform: &str) -> Result<(), EngineError> {
+/// Removes the images of the platform that no container has use for, but for those of these
+/// digests.
+pub(super) async fn remove_unused(
+    engine: &Engine,
+    platform: &str,
+    kept: &BTreeSet<String>,
+) -> Result<(), EngineError> {
     let repository = repository(platform);
     let path = format!(
         "/images/json?filters=%7B%22reference%22%3A%5B%22{}%22%5D%7D",
@@ -95,7 +108,8 @@ pub(super) async fn remove_unused(engine: &Engine, platform: &str) -> Result<(),
     let listed: Vec<Listed> = engine.read(Ask::new(Method::GET, path, "list images")).await?;
     let own = format!("{repository}:");
     for name in listed.into_iter().filter_map(|image| image.repo_tags).flatten() {
-        if name.starts_with(&own) {
+        let tag = name.strip_prefix(&own);
+        if tag.is_some_and(|hex| !kept.contains(&format!("sha256:{hex}"))) {
             remove(engine, &name).await;
         }
     }

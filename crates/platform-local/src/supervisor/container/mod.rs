@@ -7,31 +7,33 @@
 //! and remembers how it ended; it is found again by its labels.
 
 mod engine;
-mod group;
+mod exec;
+mod frames;
 mod image;
+mod leader;
 mod output;
 
 use std::{
-    collections::BTreeMap,
-    fs,
-    os::fd::OwnedFd,
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
     path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use hyper::Method;
+use machines_api::types::ProcessStat;
 use oci_image::{ImageDigest, layout::Layout};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
 use engine::{Ask, label_filter};
 pub(crate) use engine::{Engine, EngineError};
-use group::Group;
+use leader::Leader;
 
-use super::{Ended, Exit, Limits, Program, Stats, process};
+use super::{Ended, Exit, Limits, Program, Stats, is_shared, processes::processes};
 use crate::clock;
 
 /// The labels by which a container is found again.
@@ -39,6 +41,9 @@ const PLATFORM_LABEL: &str = "dev.holdpoint.platform";
 const START_LABEL: &str = "dev.holdpoint.start";
 /// The length of the machine's log when the container was made.
 const LOG_LABEL: &str = "dev.holdpoint.log-from-bytes";
+
+/// The id of the first process in a container, as it is seen inside.
+const INIT: i32 = 1;
 
 /// Between two tries while the engine does not answer.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -80,11 +85,12 @@ pub(crate) enum ContainerError {
 #[derive(Debug, Clone)]
 pub(crate) struct Container {
     engine: Engine,
+    platform: String,
     id: String,
     log: PathBuf,
     log_from_bytes: u64,
-    /// Known while it runs.
-    group: Arc<OnceLock<Group>>,
+    /// Known once it runs, if the engine's processes can be seen from here.
+    leader: Arc<OnceLock<Leader>>,
 }
 
 /// The containers of a platform that an earlier run of it made, by the start that they belong to.
@@ -149,11 +155,12 @@ impl Container {
         let log_from_bytes = fs::metadata(&launch.log).map_or(0, |metadata| metadata.len());
         let environment: Vec<String> =
             launch.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let binds: Vec<String> = launch
-            .volumes
-            .iter()
-            .map(|(directory, path)| format!("{}:{path}", directory.display()))
-            .collect();
+        let bind = |(directory, path): &(PathBuf, String)| {
+            // Engines refuse this option where it has no meaning.
+            let option = if is_shared(directory) { ":rslave" } else { "" };
+            format!("{}:{path}{option}", directory.display())
+        };
+        let binds: Vec<String> = launch.volumes.iter().map(bind).collect();
         let body = json!({
             "Image": image::name(&launch.platform, &launch.image),
             "Entrypoint": [program],
@@ -190,7 +197,8 @@ impl Container {
             Err(error) if error.is_missing() => make().await?,
             made => made?,
         };
-        let container = Self::of(engine, created.id, launch.log.clone(), log_from_bytes);
+        let platform = launch.platform.clone();
+        let container = Self::of(engine, platform, created.id, launch.log.clone(), log_from_bytes);
         container.must_hold(program).await?;
         Ok(container)
     }
@@ -226,11 +234,31 @@ impl Container {
             self.remove().await;
             return Err(error.into());
         }
+        // Whoever finds it started finds its processes too.
+        self.leader().await;
         Ok(self.watch())
     }
 
-    fn of(engine: &Engine, id: String, log: PathBuf, log_from_bytes: u64) -> Self {
-        Self { engine: engine.clone(), id, log, log_from_bytes, group: Arc::default() }
+    fn of(
+        engine: &Engine,
+        platform: String,
+        id: String,
+        log: PathBuf,
+        log_from_bytes: u64,
+    ) -> Self {
+        let engine = engine.clone();
+        Self { engine, platform, id, log, log_from_bytes, leader: Arc::default() }
+    }
+
+    /// Its first process. Nothing if it has ended, or if the engine does not answer.
+    async fn leader(&self) -> Option<&Leader> {
+        if self.leader.get().is_none() {
+            let pid = self.inspect().await.ok()?.state.pid;
+            // 0 has no process, and so no leader.
+            let leader = Leader::of(pid)?;
+            return Some(self.leader.get_or_init(|| leader));
+        }
+        self.leader.get()
     }
 
     fn watch(&self) -> impl Future<Output = Exit> + Send + 'static + use<> {
@@ -280,27 +308,35 @@ impl Container {
         Ok(exit_of(code).with_oom_kills(oom_kills))
     }
 
-    /// Waits for the end by the kernel's own handle, where the engine's processes can be seen, and
-    /// reads at once how many of them were killed for want of memory: the engine removes that.
+    /// Waits for the end by the kernel's own handle, where the engine's processes can be seen.
     async fn oom_kills(&self) -> u64 {
-        let Ok(inspected) = self.inspect().await else { return 0 };
-        let pid = inspected.state.pid;
-        if pid == 0 {
-            return 0;
-        }
-        let handle: Option<Arc<OwnedFd>> = process::open(pid).ok().map(Arc::new);
-        let (Some(handle), Some(group)) = (handle, Group::of(pid)) else { return 0 };
-        let group = self.group.get_or_init(|| group);
-        if let Err(error) = process::wait_for_end(handle).await {
+        let Some(leader) = self.leader().await else { return 0 };
+        leader.ended().await.unwrap_or_else(|error| {
             tracing::debug!(%error, "a container is watched by its engine alone");
-            return 0;
-        }
-        group.oom_kills()
+            0
+        })
     }
 
     /// What the program uses. Nothing is known until the engine has told its process.
     pub(crate) fn stats(&self) -> Stats {
-        self.group.get().map(Group::stats).unwrap_or_default()
+        self.leader.get().map(Leader::stats).unwrap_or_default()
+    }
+
+    /// The machine's own program, as this computer numbers it.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        self.leader.get()?.program()
+    }
+
+    /// The processes in it but for its init, each with the id that it has inside.
+    pub(crate) async fn processes(&self, start: &str) -> io::Result<Vec<ProcessStat>> {
+        let leader = self.leader().await.ok_or_else(|| {
+            io::Error::other("the engine does not tell them, or they run where they cannot be seen")
+        })?;
+        let (identity, start) = (leader.identity, start.to_owned());
+        let looked = tokio::task::spawn_blocking(move || processes(identity, &start)).await;
+        let mut found = looked.map_err(io::Error::other)??;
+        found.retain(|process| process.pid != INIT);
+        Ok(found)
     }
 
     async fn inspect(&self) -> Result<Inspected, EngineError> {
@@ -310,6 +346,13 @@ impl Container {
 
     /// Sends a signal to the program; one that has ended meanwhile is no error.
     pub(crate) fn signal(&self, signal: Signal) {
+        // The init passes on every signal but this one, which nobody can catch.
+        if let Some(pid) = self.pid().and_then(Pid::from_raw).filter(|_| signal == Signal::STOP) {
+            if let Err(error) = kill_process(pid, signal) {
+                tracing::debug!(%error, "a signal found no program");
+            }
+            return;
+        }
         let container = self.clone();
         tokio::spawn(async move {
             let (id, number) = (&container.id, signal.as_raw());
@@ -324,6 +367,36 @@ impl Container {
     /// Kills the program and all that it started.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
+    }
+
+    /// Freezes the program with all that it started.
+    pub(crate) async fn freeze(&self) -> Result<(), EngineError> {
+        let path = format!("/containers/{}/pause", self.id);
+        self.engine.done(Ask::new(Method::POST, path, "freeze the container")).await
+    }
+
+    /// Lets a frozen program run on, as soon as the engine answers.
+    pub(crate) async fn thaw(&self) {
+        if !self.try_thaw().await {
+            let container = self.clone();
+            tokio::spawn(async move {
+                while !container.try_thaw().await {
+                    clock::pause(AGAIN).await;
+                }
+            });
+        }
+    }
+
+    /// Whether the engine was asked. One that is not frozen, or is gone, needs nothing.
+    async fn try_thaw(&self) -> bool {
+        let path = format!("/containers/{}/unpause", self.id);
+        match self.engine.done(Ask::new(Method::POST, path, "let the container run on")).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(%error, "a container was not frozen, or is so for longer");
+                !error.is_broken()
+            }
+        }
     }
 
     /// Removes the container, with whatever still runs in it.
@@ -362,25 +435,29 @@ impl Containers {
             return None;
         }
         let found = self.by_start.remove(start)?;
-        let container = Container::of(&self.engine, found.id, log, found.log_from_bytes);
+        let platform = self.platform.clone();
+        let container = Container::of(&self.engine, platform, found.id, log, found.log_from_bytes);
         let ended = container.watch();
         Some((Program::Container(container), Box::pin(ended)))
     }
 
-    /// Removes the containers that nobody claimed, and the images that no container has use for.
-    pub(crate) async fn remove_the_rest(self) {
+    /// Removes the containers that nobody claimed, and the images that no container has use for
+    /// but those of these digests.
+    pub(crate) async fn remove_the_rest(self, kept: &BTreeSet<String>) {
         for (start, found) in self.by_start {
             tracing::warn!(start, "removing a container that no machine owns");
-            Container::of(&self.engine, found.id, PathBuf::new(), 0).remove().await;
+            let platform = self.platform.clone();
+            Container::of(&self.engine, platform, found.id, PathBuf::new(), 0).remove().await;
         }
-        self.engine.remove_unused_images(&self.platform).await;
+        self.engine.remove_unused_images(&self.platform, kept).await;
     }
 }
 
 impl Engine {
-    /// Removes the platform's images that no container has use for.
-    pub(crate) async fn remove_unused_images(&self, platform: &str) {
-        if let Err(error) = image::remove_unused(self, platform).await {
+    /// Removes the platform's images that no container has use for, but for those of these
+    /// digests: of machines that may start again.
+    pub(crate) async fn remove_unused_images(&self, platform: &str, kept: &BTreeSet<String>) {
+        if let Err(error) = image::remove_unused(self, platform, kept).await {
             tracing::warn!(%error, "images may be left in the engine");
         }
     }
