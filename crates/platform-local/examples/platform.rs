@@ -14,6 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: platform STATE_DIR TOKEN".into());
     };
     let mut settings = Settings::new(state_dir, token);
+    settings.allow_faults = true;
     for argument in arguments {
         if argument == "--tls" {
             settings.tls_listen = Some(settings.proxy_listen);

@@ -2,13 +2,20 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
 
 use machines_api::types::CheckHealth;
 use platform_local::Runtime;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{World, exits, until};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 const FAULTS: &str = "/admin/faults";
 
@@ -118,13 +125,25 @@ async fn a_slow_app_is_slow_to_its_clients_and_in_the_metrics() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_is_closed_before_the_answer_or_in_the_middle_of_it() {
+async fn a_connection_is_reset_before_the_answer_or_in_the_middle_of_it() {
     let world = World::new().await;
     world.app("shop", 1).await;
     let id = set(&world, json!({"kind": "reset", "app": "shop"})).await;
     let body = vec![b'x'; 100_000];
     let post = || world.api.request(Method::POST, "shop", "/echo").body(body.clone()).send();
     assert!(post().await.is_err(), "there is no answer at all");
+    let mut client = TcpStream::connect(world.api.proxy).await.expect("connected");
+    let request = b"GET / HTTP/1.1\r\nhost: shop.localhost\r\n\r\n";
+    client.write_all(request).await.expect("sent");
+    let end = client.read(&mut [0; 1]).await.expect_err("no orderly end");
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+    // Over HTTP/2 only the stream is.
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge();
+    let client = client.resolve("shop.localhost", world.api.proxy).build().expect("a client");
+    let lost =
+        client.get(format!("http://shop.localhost:{}/", world.api.proxy.port())).send().await;
+    let lost = format!("{:?}", lost.expect_err("there is no answer"));
+    assert!(lost.contains("Reset(StreamId("), "{lost}");
     remove(&world, &id).await;
     set(&world, json!({"kind": "reset", "when": "mid_body", "app": "shop"})).await;
     let mut answer = post().await.expect("an answer begins");
@@ -138,6 +157,10 @@ async fn a_connection_is_closed_before_the_answer_or_in_the_middle_of_it() {
     };
     assert!(end.is_err(), "the body does not end well");
     assert_eq!(received, body.len() / 2);
+    let mut client = TcpStream::connect(world.api.proxy).await.expect("connected");
+    client.write_all(request).await.expect("sent");
+    let end = client.read_to_end(&mut Vec::new()).await.expect_err("no orderly end");
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
     world.end().await;
 }
 

@@ -15,6 +15,9 @@ use crate::supervisor::{mount, unmount};
 /// Names our mounts among all others.
 const SOURCE: &str = "holdpoint-fault";
 
+/// What the name of a room ends with; no volume's does.
+const ROOM_EXTENSION: &str = "full";
+
 /// Room for the two empty directories that an overlay needs, and little more to fill up.
 const SIZE: &str = "64k";
 
@@ -86,7 +89,17 @@ pub(crate) fn clear_leftovers(state: &Path) {
     for place in mounted.iter().rev().filter(|place| place.starts_with(state)) {
         tracing::warn!(place = %place.display(), "a volume was left full and gets its room back");
         empty(place);
+        if place.extension() == Some(ROOM_EXTENSION.as_ref())
+            && let Err(error) = fs::remove_dir(place)
+        {
+            tracing::debug!(%error, "the room of a full volume is left");
+        }
     }
+}
+
+/// Where the file system that is laid over a volume has its room.
+pub(super) fn room_of(volume: &Path) -> PathBuf {
+    volume.with_added_extension(ROOM_EXTENSION)
 }
 
 /// Where our file systems are mounted, oldest first.

@@ -3,14 +3,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::process::Child;
-
 use super::{Active, Faults, Target, disk, kind::Kind};
 use crate::{
     clock,
     fleet::{Fleet, Machine},
     supervisor::{
-        MemoryGroup, Program, available_bytes, is_shared, make_first_victim, take_memory,
+        MemoryGroup, MemoryTaker, Program, available_bytes, is_shared, make_first_victim,
     },
 };
 
@@ -28,11 +26,11 @@ struct Deeds {
     saved: u64,
 }
 
-/// A program that takes memory on behalf of a fault, until it is dropped.
+/// What takes memory on behalf of a fault, until it is dropped.
 #[derive(Debug)]
 struct Taker {
     fault: String,
-    _program: Child,
+    _program: MemoryTaker,
 }
 
 /// Drives the faults until the platform stops, and takes back then what it has done to volumes.
@@ -123,7 +121,7 @@ impl Deeds {
                 trouble = Some(format!("machine `{}` has no volume to be full", machine.id));
             }
             for volume in volumes {
-                let (room, place) = (room_of(&volume), volume.clone());
+                let (room, place) = (disk::room_of(&volume), volume.clone());
                 if !self.full.contains_key(&volume) {
                     if machine.runs_in_container() && !is_shared(&volume) {
                         trouble = Some(format!(
@@ -146,7 +144,7 @@ impl Deeds {
                         }
                     }
                 }
-                full.insert(volume.clone(), room_of(&volume));
+                full.insert(volume.clone(), disk::room_of(&volume));
             }
         }
         fault.note_trouble(trouble);
@@ -220,7 +218,7 @@ async fn kill(fleet: &Fleet, fault: &Active, every_secs: Option<u64>) {
 }
 
 /// Begins to fill the memory that a program may use.
-fn starve_program(program: &Program) -> Result<Child, String> {
+fn starve_program(program: &Program) -> Result<MemoryTaker, String> {
     let pid = program.pid().ok_or(
         "its process cannot be seen from here\nhint: use a container engine of this computer",
     )?;
@@ -238,12 +236,5 @@ fn starve_program(program: &Program) -> Result<Child, String> {
     }
     // Else the kernel might end the taker, which is larger, and not the program.
     make_first_victim(pid).map_err(|error| format!("it cannot be made the victim: {error}"))?;
-    take_memory(&group.path).map_err(|error| format!("nothing takes its memory: {error}"))
-}
-
-/// Where the file system that is laid over a volume has its room.
-fn room_of(volume: &std::path::Path) -> PathBuf {
-    let mut room = volume.as_os_str().to_owned();
-    room.push(".full");
-    PathBuf::from(room)
+    MemoryTaker::start(&group.path).map_err(|error| format!("nothing takes its memory: {error}"))
 }

@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     },
     /// Answers of machines get this status in place of their own.
     Error { status: u16 },
-    /// The client's connection is closed before the answer, or in the middle of its body.
+    /// The client's connection is reset before the answer, or in the middle of its body.
     Reset {
         #[serde(default)]
         when: ResetWhen,

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -37,6 +37,8 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
 pub(super) struct Activity {
     begun: AtomicU64,
     ended: AtomicU64,
+    /// The connection ends in a reset, and not in order.
+    is_reset: AtomicBool,
 }
 
 /// A request that is under way on a connection, until its answer is handed over or its tunnel ends.
@@ -47,6 +49,11 @@ impl ActiveRequest {
     /// The same request again, for what goes on after its answer.
     pub(super) fn again(&self) -> Self {
         self.0.begin()
+    }
+
+    /// Lets the client's connection end in a reset, if it carries one request at a time.
+    pub(super) fn reset_connection(&self) {
+        self.0.is_reset.store(true, Relaxed);
     }
 }
 
@@ -85,12 +92,20 @@ pub(super) struct ClientStream<S> {
     /// Never set anew for a later time: it looks when it rings.
     timer: Option<Pin<Box<Sleep>>>,
     untaken: Option<Pin<Box<Sleep>>>,
+    /// Makes the stream's end a reset.
+    reset: fn(&S),
 }
 
 impl<S> ClientStream<S> {
-    pub(super) fn new(inner: S, activity: Arc<Activity>, head_max: Option<Duration>) -> Self {
+    pub(super) fn new(
+        inner: S,
+        activity: Arc<Activity>,
+        head_max: Option<Duration>,
+        reset: fn(&S),
+    ) -> Self {
         Self {
             inner,
+            reset,
             activity,
             head_max,
             seen: 0,
@@ -99,6 +114,11 @@ impl<S> ClientStream<S> {
             timer: None,
             untaken: None,
         }
+    }
+
+    /// Over HTTP/2 only the stream is reset, which is the protocol's own affair.
+    fn ends_in_reset(&self) -> bool {
+        self.head_max.is_some() && self.activity.is_reset.load(Relaxed)
     }
 
     /// Ready when the client has been silent for too long.
@@ -201,7 +221,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ends_in_reset() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+impl<S> Drop for ClientStream<S> {
+    fn drop(&mut self) {
+        if self.ends_in_reset() {
+            (self.reset)(&self.inner);
+        }
     }
 }
 
@@ -215,7 +246,7 @@ mod tests {
     async fn a_head_that_trickles_in_is_answered_408_and_cut() {
         let (mut client, server) = duplex(1024);
         let head_max = Duration::from_millis(50);
-        let mut stream = ClientStream::new(server, Arc::default(), Some(head_max));
+        let mut stream = ClientStream::new(server, Arc::default(), Some(head_max), |_| {});
         client.write_all(b"GET / HTT").await.expect("sent");
         let mut buffer = [0; 64];
         assert_eq!(stream.read(&mut buffer).await.expect("read"), 9);

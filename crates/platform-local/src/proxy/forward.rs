@@ -233,6 +233,9 @@ impl Forwarder {
         }
         let Some(active) = journey.active.take() else { return Attempt::Again };
         let struck = self.fleet.faults().strike_answer(instance.target());
+        if matches!(struck, Some(AnswerStrike::Reset { .. })) {
+            active.reset_connection();
+        }
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS && struck.is_none() {
             let ends = journey.upgrade.take().zip(answer.extensions_mut().remove());
             return self.begin_tunnel(journey, visit, answer, ends, active, took);

@@ -25,6 +25,7 @@ use tokio::{
         oneshot,
     },
 };
+use tokio_rustls::server::TlsStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -156,7 +157,7 @@ impl Worker {
         match begun {
             Ok((stream, is_http2)) => {
                 let sender = Sender::new(peer.ip(), self.port, false);
-                self.speak(stream, is_http2, sender, place).await
+                self.speak(stream, is_http2, sender, place, end_in_reset).await
             }
             Err(error) => {
                 tracing::debug!(%error, %peer, "a client said nothing");
@@ -181,7 +182,8 @@ impl Worker {
         match begun {
             Ok(Secured { stream, is_http2 }) => {
                 let sender = Sender::new(peer.ip(), tls.port, true);
-                self.speak(stream, is_http2, sender, place).await
+                let reset = |stream: &TlsStream<TcpStream>| end_in_reset(stream.get_ref().0);
+                self.speak(stream, is_http2, sender, place, reset).await
             }
             Err(error) => {
                 tracing::debug!(%error, %peer, "a handshake failed");
@@ -197,11 +199,13 @@ impl Worker {
         is_http2: bool,
         sender: Sender,
         place: Place,
+        reset: fn(&S),
     ) -> Result<(), hyper::Error> {
         let stop = self.forwarder.stop.clone();
         let activity = Arc::<Activity>::default();
         let head_max = (!is_http2).then_some(self.head_max);
-        let stream = TokioIo::new(ClientStream::new(stream, Arc::clone(&activity), head_max));
+        let stream = ClientStream::new(stream, Arc::clone(&activity), head_max, reset);
+        let stream = TokioIo::new(stream);
         let origin = Arc::new(Origin { sender, worker: self.number, activity });
         let forwarder = self.forwarder;
         let service = service_fn(move |request| {
@@ -226,6 +230,13 @@ impl Worker {
         };
         drop(place);
         ended
+    }
+}
+
+/// Without time to linger, the kernel sends a reset when the connection is closed.
+fn end_in_reset(stream: &TcpStream) {
+    if let Err(error) = stream.set_zero_linger() {
+        tracing::debug!(%error, "a connection ends in order, and not in the reset that was asked");
     }
 }
 

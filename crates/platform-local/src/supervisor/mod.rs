@@ -39,4 +39,4 @@ pub(crate) use process::{Identity, Launch};
 pub(crate) use process_files::{computed_ticks, load_averages};
 pub(crate) use program::{Ended, NotStarted, Program, Ready};
 pub(crate) use propagation::is_shared;
-pub(crate) use tools::{mount, take_memory, unmount};
+pub(crate) use tools::{MemoryTaker, mount, unmount};
