@@ -143,18 +143,20 @@ async fn replay(
 }
 
 /// Answers with the headers that the query names, and with its `body`. A query with `as` is meant
-/// for that machine alone: others say what came to them.
+/// for that machine alone, and one with `until` for as long as no replay has failed: otherwise it
+/// says what came.
 async fn answer(
     Query(query): Query<Vec<(String, String)>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> (HeaderMap, String) {
     let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-    if value("as").is_some_and(|wanted| *wanted != text("FLY_MACHINE_ID")) {
+    let is_for_others = value("as").is_some_and(|wanted| *wanted != text("FLY_MACHINE_ID"));
+    if is_for_others || (value("until").is_some() && headers.contains_key("fly-replay-failed")) {
         let seen = self::headers(headers).await;
         return (HeaderMap::new(), format!("{}\n{seen}{} bytes", about().await, body.len()));
     }
-    let pairs = query.iter().filter(|(name, _)| name != "as" && name != "body");
+    let pairs = query.iter().filter(|(name, _)| !["as", "until", "body"].contains(&name.as_str()));
     let pairs = pairs.filter_map(|(name, value)| {
         Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?))
     });

@@ -28,6 +28,11 @@ impl Choice {
                 || self.regions.iter().any(|name| region::is_in(region, name)))
     }
 
+    /// Whether nothing was wished.
+    pub(super) fn is_free(&self) -> bool {
+        self.only.is_none() && self.prefer.is_none() && self.regions.is_empty()
+    }
+
     pub(super) fn allows(&self, instance: &Instance) -> bool {
         self.admits(&instance.machine, &instance.region) && !self.excluded.contains(&instance.start)
     }

@@ -17,10 +17,10 @@ use super::{
     connections::{Answered, SendError},
     handshake::Tls,
     headers::{self, Sender},
-    hold::{self, Search},
-    journey::{Attempt, Journey},
-    region,
-    replay::Replay,
+    hold::{self, Fruitless, Search},
+    journey::{Attempt, Cached, Journey},
+    region, replay,
+    replay_cache::ReplayCache,
     route::Visit,
     trouble::{Cause, Trouble},
     tunnel,
@@ -47,6 +47,7 @@ pub(crate) struct Forwarder {
     pub(super) hold: Duration,
     /// A client's body may pause for so long.
     pub(super) body_silence_max: Duration,
+    pub(super) replay_cache: ReplayCache,
     /// Where the fleet does its work; requests are answered elsewhere.
     pub(super) runtime: Handle,
     /// Set when the proxy stops: tunnels end, for they would not end by themselves.
@@ -85,7 +86,10 @@ impl Forwarder {
         let app = app.into_owned();
         let body = ReplayableBody::new(incoming, self.body_silence_max);
         let upgrade = upgrade.filter(|_| headers::asks_for_upgrade(&parts));
-        let journey = self.begin(id, app.clone(), parts, body, upgrade, origin, active);
+        let mut journey = self.begin(id, app.clone(), parts, body, upgrade, origin, active);
+        if !self.replay_cache.is_empty() && journey.search.choice.is_free() {
+            journey.follow_cached(&self.replay_cache, self.hold);
+        }
         let answer = self.travel(journey).await;
         let took = clock::instant().duration_since(begun);
         self.fleet.metrics().app(&app).answered(answer.status().as_u16(), took);
@@ -139,6 +143,9 @@ impl Forwarder {
             worker: origin.worker,
             active: Some(active),
             replays: 0,
+            way_back: None,
+            fell_back: false,
+            cached: Cached::Nothing,
             broken: 0,
         }
     }
@@ -148,7 +155,7 @@ impl Forwarder {
             let Journey { app, search, .. } = &mut journey;
             let attempt = match hold::find(self, app, search).await {
                 Ok(visit) => self.attempt(&mut journey, visit).await,
-                Err(trouble) => Attempt::Failed(trouble),
+                Err(fruitless) => self.turn_back(&mut journey, fruitless),
             };
             match attempt {
                 Attempt::Answered(answer) => return answer,
@@ -201,6 +208,19 @@ impl Forwarder {
         }
     }
 
+    /// What is done when nobody took a request: there may be others who can say something.
+    fn turn_back(&self, journey: &mut Journey, fruitless: Fruitless) -> Attempt {
+        if journey.leave_cached(&self.replay_cache, self.hold) {
+            return Attempt::Again;
+        }
+        let app = journey.app.clone();
+        if journey.fall_back(fruitless.ending, self.hold) {
+            self.complain(&app, &fruitless.trouble);
+            return Attempt::Again;
+        }
+        Attempt::Failed(fruitless.trouble)
+    }
+
     /// Writes into the app's log why a request was not answered.
     fn complain(&self, app: &str, trouble: &Trouble) {
         self.fleet.context.logs.complain(app, trouble.code(), || {
@@ -225,12 +245,12 @@ impl Forwarder {
         answered: Answered,
         took: Duration,
     ) -> Attempt {
+        if let Some(form) = replay::form_of(answered.answer.headers()) {
+            // Rare and large, so that it does not make every request large.
+            return Box::pin(self.follow(journey, visit, answered, form)).await;
+        }
         let Answered { mut answer, sender } = answered;
         let instance = Arc::clone(visit.instance());
-        if let Some(value) = answer.headers().get(headers::REPLAY) {
-            let replay = Replay::parse(value.to_str().unwrap_or_default());
-            return journey.replay(&instance, replay, self.hold);
-        }
         let Some(active) = journey.active.take() else { return Attempt::Again };
         let struck = self.fleet.faults().strike_answer(instance.target());
         if matches!(struck, Some(AnswerStrike::Reset { .. })) {

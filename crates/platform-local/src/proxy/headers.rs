@@ -11,6 +11,9 @@ use http::{
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("fly-request-id");
 pub(super) const REPLAY: HeaderName = HeaderName::from_static("fly-replay");
 pub(super) const REPLAY_SOURCE: HeaderName = HeaderName::from_static("fly-replay-src");
+pub(super) const REPLAY_FAILED: HeaderName = HeaderName::from_static("fly-replay-failed");
+pub(super) const CACHE_CONTROL: HeaderName = HeaderName::from_static("fly-replay-cache-control");
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("fly-replay-cache-status");
 pub(super) const FORCE_INSTANCE: HeaderName = HeaderName::from_static("fly-force-instance-id");
 pub(super) const PREFER_INSTANCE: HeaderName = HeaderName::from_static("fly-prefer-instance-id");
 pub(super) const FORCE_REGION: HeaderName = HeaderName::from_static("fly-force-region");
@@ -212,6 +215,11 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
+/// Headers that a machine cannot change when it has a request replayed.
+pub(super) fn is_the_proxys(name: &HeaderName) -> bool {
+    is_ours(name) || is_hop_by_hop(name) || *name == header::CONTENT_LENGTH
+}
+
 /// Headers that only the proxy may set: a client's own are taken off.
 fn is_ours(name: &HeaderName) -> bool {
     matches!(
@@ -220,6 +228,7 @@ fn is_ours(name: &HeaderName) -> bool {
             | "fly-forwarded-port"
             | "fly-preferred-instance-unavailable"
             | "fly-region"
+            | "fly-replay-cache-status"
             | "fly-replay-failed"
             | "fly-replay-src"
             | "fly-request-id"

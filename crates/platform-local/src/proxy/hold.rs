@@ -44,6 +44,31 @@ pub(super) struct Search {
     woken: Option<String>,
 }
 
+/// Why a search ended, in the words of a replay that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Timeout,
+    RetriesExhausted,
+    NoCandidate,
+}
+
+impl Ending {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::NoCandidate => "no_candidate",
+        }
+    }
+}
+
+/// Why no machine took the request.
+#[derive(Debug)]
+pub(super) struct Fruitless {
+    pub(super) ending: Ending,
+    pub(super) trouble: Trouble,
+}
+
 impl Search {
     pub(super) fn new(choice: Choice, time_max: Duration) -> Self {
         let begun = clock::instant();
@@ -72,15 +97,15 @@ impl Search {
         pause_for(self.refused.as_ref().map(|(_, age)| *age), self.took())
     }
 
-    fn nobody(&self, app: &str) -> Trouble {
+    fn nobody(&self, app: &str) -> Fruitless {
         let trouble = match &self.woken {
             Some(woken) => Trouble::of_machine(woken, Cause::StartCancelled),
             None => self.no_machine(app, "started, healthy and uncordoned"),
         };
-        self.fruitless(trouble)
+        self.fruitless(Ending::NoCandidate, trouble)
     }
 
-    fn not_started(&self, machine: String, obstacle: Obstacle) -> Trouble {
+    fn not_started(&self, machine: String, obstacle: Obstacle) -> Fruitless {
         use MachineState::{Destroying, Stopping, Suspending};
         let is_leaving =
             matches!(obstacle, Obstacle::NotStartable(Stopping | Suspending | Destroying));
@@ -90,11 +115,11 @@ impl Search {
             Cause::NotStarted(obstacle)
         };
         let trouble = Trouble { cause, machine: Some(machine) };
-        self.fruitless(trouble)
+        self.fruitless(Ending::NoCandidate, trouble)
     }
 
     /// The app has no machine that may answer.
-    fn missing(&self, app: &str) -> Trouble {
+    fn missing(&self, app: &str) -> Fruitless {
         let trouble = match (&self.choice.only, &self.woken) {
             (_, Some(woken)) => Trouble::of_machine(woken, Cause::StartCancelled),
             (Some(only), None) => {
@@ -106,10 +131,12 @@ impl Search {
                 Trouble::of_app(Cause::NoMachine { about })
             }
         };
-        self.fruitless(trouble)
+        self.fruitless(Ending::NoCandidate, trouble)
     }
 
-    fn too_late(&self, app: &str, full: Option<&Instance>) -> Trouble {
+    fn too_late(&self, app: &str, full: Option<&Instance>) -> Fruitless {
+        let ending =
+            if self.attempts >= ATTEMPTS_MAX { Ending::RetriesExhausted } else { Ending::Timeout };
         let trouble = match (full, &self.woken) {
             (Some(instance), _) => {
                 let limit = instance.hard_limit;
@@ -126,7 +153,7 @@ impl Search {
             }
             (None, None) => self.no_machine(app, "ready in time"),
         };
-        self.fruitless(trouble)
+        self.fruitless(ending, trouble)
     }
 
     fn no_machine(&self, app: &str, not: &str) -> Trouble {
@@ -136,7 +163,7 @@ impl Search {
     }
 
     /// A connection that was refused says more than that there was nobody else.
-    fn fruitless(&self, trouble: Trouble) -> Trouble {
+    fn fruitless(&self, ending: Ending, trouble: Trouble) -> Fruitless {
         let attempts = self.attempts.max(1);
         let last = match (&self.refused, &self.woken) {
             (Some((refusal, _)), Some(woken)) if refusal.machine.as_ref() == Some(woken) => {
@@ -151,11 +178,11 @@ impl Search {
             matches!(last.cause, Cause::NoMachine { .. } | Cause::MachineMissing { .. });
         if is_absence && self.attempts == 0 {
             // Nothing was tried, nor waited for.
-            return last;
+            return Fruitless { ending, trouble: last };
         }
         let machine = last.machine.clone();
         let cause = Cause::NoCandidate { attempts, last: Box::new(last) };
-        Trouble { cause, machine }
+        Fruitless { ending, trouble: Trouble { cause, machine } }
     }
 }
 
@@ -164,7 +191,7 @@ pub(super) async fn find(
     forwarder: &Forwarder,
     app: &str,
     search: &mut Search,
-) -> Result<Visit, Trouble> {
+) -> Result<Visit, Fruitless> {
     match forwarder.fleet.routes().enter(app, &search.choice) {
         Some(visit) => {
             wake_another(forwarder, &visit);
@@ -175,7 +202,7 @@ pub(super) async fn find(
     }
 }
 
-async fn hold(forwarder: &Forwarder, app: &str, search: &mut Search) -> Result<Visit, Trouble> {
+async fn hold(forwarder: &Forwarder, app: &str, search: &mut Search) -> Result<Visit, Fruitless> {
     let fleet = &forwarder.fleet;
     let routes = fleet.routes();
     let waiting = routes.wait(app);
@@ -209,7 +236,8 @@ async fn hold(forwarder: &Forwarder, app: &str, search: &mut Search) -> Result<V
         }
         if held.is_none() {
             let Some(permit) = fleet.hold_permit() else {
-                return Err(Trouble::of_app(Cause::Crowded { app: app.to_owned() }));
+                let trouble = Trouble::of_app(Cause::Crowded { app: app.to_owned() });
+                return Err(Fruitless { ending: Ending::NoCandidate, trouble });
             };
             held = Some(permit);
         }

@@ -10,6 +10,7 @@ mod body;
 mod choice;
 mod client_stream;
 mod connections;
+mod follow;
 mod forward;
 mod handshake;
 mod headers;
@@ -17,6 +18,7 @@ mod hold;
 mod journey;
 mod region;
 mod replay;
+mod replay_cache;
 mod route;
 mod trouble;
 mod tunnel;
@@ -39,6 +41,7 @@ use accept::{Limits, Room};
 use connections::WORKERS_MAX;
 use forward::Forwarder;
 use handshake::Tls;
+use replay_cache::ReplayCache;
 use route::Entrance;
 use worker::{Worker, WorkerHandle};
 
@@ -79,6 +82,7 @@ impl Proxy {
                 .unwrap_or(HeaderValue::from_static("local")),
             hold: Duration::from_millis(settings.hold_ms),
             body_silence_max: Duration::from_millis(settings.body_silence_ms),
+            replay_cache: ReplayCache::default(),
             runtime: Handle::current(),
             stop: stop.clone(),
             tls,

@@ -78,6 +78,19 @@ pub(super) enum Cause {
         "`fly-replay` response header was returned more than {REPLAYS_MAX} times, stopping there"
     )]
     ReplayedTooOften,
+    #[error(
+        "`fly-replay` response header was returned by the fallback of a replay, stopping there"
+    )]
+    FallbackReplayed,
+    #[error("could not parse `fly-replay` response returned by app: {reason}")]
+    BadReplay { reason: String },
+    #[error("app `{source_app}` used `fly-replay` to target app `{target}`, which cannot be found")]
+    ReplayToNoApp { source_app: String, target: String },
+    #[error(
+        "app `{source_app}` used `fly-replay` to target app `{target}`, which belongs to another \
+         organization"
+    )]
+    ReplayToForeignApp { source_app: String, target: String },
 }
 
 impl Trouble {
@@ -124,7 +137,10 @@ impl Trouble {
             Cause::ConnectionsFull { .. } => "PL01",
             Cause::RequestsFull { .. } => "PL02",
             Cause::TooLargeForRetry | Cause::TooLargeForReplay => "PA01",
-            Cause::ReplayedTooOften => "PA02",
+            Cause::ReplayedTooOften | Cause::FallbackReplayed => "PA02",
+            Cause::BadReplay { .. } => "PA03",
+            Cause::ReplayToNoApp { .. } => "PA04",
+            Cause::ReplayToForeignApp { .. } => "PA05",
         }
     }
 
@@ -158,7 +174,11 @@ impl Trouble {
             | Cause::Broken { .. }
             | Cause::TooLargeForRetry
             | Cause::TooLargeForReplay
-            | Cause::ReplayedTooOften => StatusCode::BAD_GATEWAY,
+            | Cause::ReplayedTooOften
+            | Cause::FallbackReplayed
+            | Cause::BadReplay { .. }
+            | Cause::ReplayToNoApp { .. }
+            | Cause::ReplayToForeignApp { .. } => StatusCode::BAD_GATEWAY,
         }
     }
 }
