@@ -13,6 +13,7 @@ const DEBIAN_PACKAGES: &[(&str, &str)] = &[
     ("git", "Holdpoint reads the facts of a commit with it, and so do its tests"),
     ("libc6-dev", "static binaries link its `libc.a`"),
     ("podman", "runs machines in containers, in the tests of that"),
+    ("prometheus", "asks the platform's metrics what an operator asks, in the tests of that"),
     ("runc", "starts those containers, under every layout of control groups"),
 ];
 

@@ -45,6 +45,7 @@ async fn main() -> std::io::Result<()> {
         .route("/", get(about).post(about))
         .route("/health", get(health))
         .route("/env", get(environment))
+        .route("/metrics", get(|| async { "echo_answers 1\n" }))
         .route("/groups", get(|| async { groups_at_start }))
         .route("/headers", get(headers))
         .route("/slow", get(slow))
