@@ -227,3 +227,30 @@ async fn metadata_and_secrets_have_limits() {
     }
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_far_too_much_before_it_reads_learns_that_it_was_too_much() {
+    let world = World::new().await;
+    let bytes = 50 << 20;
+    let head = format!(
+        "POST /v1/apps HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\n\
+         content-length: {bytes}\r\n\r\n"
+    );
+    let unknown = head.replace(TOKEN, "nobody");
+    for (head, status) in [(head, "413"), (unknown, "401")] {
+        let mut stream = TcpStream::connect(world.api.api).await.expect("connected");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        stream.write_all(&vec![b'x'; bytes]).await.expect("all of it is taken");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer and an orderly end");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    // A client that goes on and on is cut, however much it has.
+    let url = format!("http://{}/v1/apps", world.api.api);
+    let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 1 << 16]));
+    let body = reqwest::Body::wrap_stream(endless);
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let answer = client.post(url).bearer_auth(TOKEN).body(body).send().await;
+    assert_eq!(answer.expect("an answer").status(), StatusCode::PAYLOAD_TOO_LARGE);
+    world.end().await;
+}

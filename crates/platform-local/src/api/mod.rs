@@ -11,6 +11,7 @@ mod faults;
 mod graphql;
 mod inside;
 mod leases;
+mod linger;
 mod logs;
 mod machines;
 mod metadata;

@@ -4,8 +4,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, http::StatusCode};
+use hyper::{
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -15,6 +18,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
+use super::linger::{LingeringStream, Unread};
 use crate::clock;
 
 /// Connections at once; further ones wait to be accepted.
@@ -56,11 +60,26 @@ pub(crate) async fn serve(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps its small packets back");
         }
+        let unread = Unread::default();
+        let stream = LingeringStream::new(stream, unread.clone());
+        let routes = TowerToHyperService::new(service.clone());
+        let answer = service_fn(move |request| {
+            let (answered, unread) = (routes.call(request), unread.clone());
+            async move {
+                let answer = answered.await;
+                unread.set(answer.as_ref().is_ok_and(|answer| {
+                    // Both are given before the request's body was read.
+                    let status = answer.status();
+                    status == StatusCode::PAYLOAD_TOO_LARGE || status == StatusCode::UNAUTHORIZED
+                }));
+                answer
+            }
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(pause_max)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.clone()));
+            .serve_connection(TokioIo::new(stream), answer);
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {

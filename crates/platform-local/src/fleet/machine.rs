@@ -45,6 +45,7 @@ pub(crate) struct Snapshot {
     pub(crate) checks: Vec<CheckStatus>,
     /// Whether a check that decides about requests has failed.
     pub(crate) failing: bool,
+    pub(super) program: Option<Program>,
 }
 
 /// What the lock guards.
@@ -119,9 +120,9 @@ impl Machine {
         self.published.subscribe()
     }
 
-    /// The program, if one runs and nobody is changing the machine at this moment.
+    /// The program, if one runs.
     pub(crate) fn program(&self) -> Option<Program> {
-        self.inner.try_lock().ok()?.program.clone()
+        self.published.borrow().program.clone()
     }
 
     /// Decides on a change by the newest record, stores it, and lets it be seen. Must not be
@@ -273,6 +274,7 @@ impl Inner {
             events: self.events.clone(),
             checks: self.checks.statuses(),
             failing: self.checks.any_critical(),
+            program: self.program.clone(),
         })
     }
 }

@@ -169,6 +169,7 @@ mod tests {
             events: vec![event("3", "stopped"), event("2", "started"), event("1", "created")],
             checks: Vec::new(),
             failing: false,
+            program: None,
         };
         let after = |id: &str, state| {
             let after_event = Some(id.to_owned());
