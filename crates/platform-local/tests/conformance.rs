@@ -2,11 +2,21 @@
 
 mod support;
 
+use platform_local::Runtime;
 use support::{TOKEN, World, witness::Witness};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_platform_passes_the_conformance_suite() {
-    let world = World::new().await;
+    Box::pin(conform(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_the_platform_passes_the_conformance_suite() {
+    Box::pin(conform(Runtime::Container)).await;
+}
+
+async fn conform(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     let witness = Witness::before(world.api.api).await;
     let base_url = format!("http://{}", witness.address);
     let image = format!("{}/echo@{}", world.api.api, world.image);

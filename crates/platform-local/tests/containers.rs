@@ -3,22 +3,19 @@
 
 mod support;
 
-use std::{
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::path::Path;
 
 use machines_api::types::{CheckHealth, MachineState};
 use platform_local::{Platform, Runtime, Settings};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{
-    Client, TOKEN, World, config, engine::Engine, example, exits, state::StateDirectory, until,
+    Client, TOKEN, World, config, engine::Engine, exits, process::PlatformProcess,
+    state::StateDirectory, until,
 };
 
 /// A platform whose machines run in containers of this engine.
-async fn world(engine: &Engine) -> World {
+async fn of_engine(engine: &Engine) -> World {
     World::with(|settings| {
         settings.runtime = Runtime::Container;
         settings.engine_socket = Some(engine.socket());
@@ -34,7 +31,7 @@ fn log_of(state: &Path, machine: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_serves_is_updated_stopped_and_destroyed_and_leaves_nothing() {
     let engine = Engine::start().await;
-    let world = world(&engine).await;
+    let world = of_engine(&engine).await;
     let api = &world.api;
     let id = world.app("shop", 1).await.remove(0);
     let (status, answer) = api.get("shop", "/").await;
@@ -47,11 +44,13 @@ async fn a_container_serves_is_updated_stopped_and_destroyed_and_leaves_nothing(
     let (_, answer) = api.get("shop", "/env").await;
     assert!(answer.contains("BAKED=in") && answer.contains("VERSION=two"), "{answer}");
     assert_eq!(engine.containers().len(), 1, "the container of before is gone");
+    until("so is its image", || async { engine.images().len() == 1 }).await;
     let updated = api.machine("shop", &id).await;
     assert_eq!(exits(&updated)[0].exit_code, 128 + 15, "it died of the stop signal");
 
     api.post(&format!("/v1/apps/shop/machines/{id}/stop")).await;
     api.wait("shop", &id, "stopped").await;
+    assert_eq!((engine.containers().len(), engine.images().len()), (0, 1), "it may start again");
     api.post(&format!("/v1/apps/shop/machines/{id}/start")).await;
     api.ready("shop", &id).await;
     let log = log_of(world.state.path(), &id);
@@ -68,48 +67,7 @@ async fn a_container_serves_is_updated_stopped_and_destroyed_and_leaves_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_container_is_told_as_that_of_a_process() {
-    let engine = Engine::start().await;
-    let world = world(&engine).await;
-    let api = &world.api;
-    api.create_app("shop").await;
-    let with = |env: &[(&str, &str)], policy: Value| {
-        let mut config = world.config(env);
-        config.restart = serde_json::from_value(policy).expect("a policy");
-        config
-    };
-    let hungry = with(&[("HOLD_MB", "512")], json!({"policy": "no"}));
-    let hungry = api.create("shop", hungry).await.id;
-    let crashing = with(&[("EXIT_CODE", "3")], json!({"policy": "on-failure", "max_retries": 1}));
-    let crashing = api.create("shop", crashing).await.id;
-    let mut empty = with(&[], json!({"policy": "no"}));
-    empty.init = serde_json::from_value(json!({"exec": ["/missing"]})).expect("ok");
-    let empty = api.create("shop", empty).await.id;
-    let stubborn = with(&[("IGNORE_SIGNALS", "1")], json!({"policy": "no"}));
-    let stubborn = api.create("shop", stubborn).await.id;
-
-    api.wait("shop", &hungry, "stopped").await;
-    let exit = exits(&api.machine("shop", &hungry).await).remove(0);
-    assert!(exit.exit_code == 137 && exit.oom_killed && !exit.requested_stop, "{exit:?}");
-    api.wait("shop", &crashing, "failed").await;
-    let crashes = exits(&api.machine("shop", &crashing).await);
-    assert_eq!(crashes.iter().map(|exit| exit.exit_code).collect::<Vec<_>>(), [3, 3]);
-    assert!(!crashes[0].restarting && crashes[1].restarting && !crashes[0].oom_killed);
-    api.wait("shop", &empty, "failed").await;
-    let failed = serde_json::to_string(&api.machine("shop", &empty).await.events).expect("text");
-    assert!(failed.contains("the image holds no program `/missing`"), "{failed}");
-    api.ready("shop", &stubborn).await;
-    let stop = format!("/v1/apps/shop/machines/{stubborn}/stop");
-    api.done(Method::POST, &stop, json!({"signal": "SIGINT", "timeout": "300ms"})).await;
-    api.wait("shop", &stubborn, "stopped").await;
-    let exit = exits(&api.machine("shop", &stubborn).await).remove(0);
-    assert!(exit.exit_code == 137 && exit.requested_stop && !exit.oom_killed, "{exit:?}");
-    world.end().await;
-    assert!(engine.containers().is_empty() && engine.images().is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_app_chooses_containers_by_its_environment_and_learns_when_there_is_no_engine() {
+async fn an_app_chooses_containers_shares_the_engine_and_learns_when_there_is_none() {
     let state = StateDirectory::new();
     let mut settings = Settings::new(state.path(), TOKEN);
     settings.engine_socket = Some(state.path().join("nobody.sock"));
@@ -127,6 +85,15 @@ async fn an_app_chooses_containers_by_its_environment_and_learns_when_there_is_n
     world.api.ready("shop", &contained).await;
     assert_eq!(engine.containers().len(), 1);
     assert!(world.state.programs().contains_key(&process));
+
+    // Another platform in the same engine comes and goes.
+    let other = of_engine(&engine).await;
+    other.app("shop", 1).await;
+    assert_eq!(engine.containers().len(), 2);
+    other.end().await;
+    assert_eq!(engine.programs().into_keys().collect::<Vec<_>>(), std::slice::from_ref(&contained));
+    assert_eq!(engine.images().len(), 1);
+
     drop(engine);
     let path = format!("/v1/apps/shop/machines/{contained}/stop");
     drop(world.api.call(Method::POST, &path, Value::Null).await);
@@ -138,48 +105,50 @@ async fn an_app_chooses_containers_by_its_environment_and_learns_when_there_is_n
     assert!(told.contains("no container engine answers"), "{told}");
 }
 
-/// A platform in a process of its own, whose machines run in containers.
-struct Killable {
-    process: Child,
-    api: Client,
-}
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_engine_is_away_machines_serve_and_restarts_wait_for_it() {
+    let mut world = World::in_(Runtime::Container).await;
+    let mut engine = world.engine.take().expect("an engine");
+    let api = &world.api;
+    let lasting = world.app("shop", 1).await.remove(0);
+    let mut crashing = world.config(&[("EXIT_CODE", "3")]);
+    crashing.restart = serde_json::from_value(json!({"policy": "always"})).expect("a policy");
+    let crashing = api.create("shop", crashing).await.id;
+    // After the third the next start is a second away.
+    until("it has ended three times", || async {
+        exits(&api.machine("shop", &crashing).await).len() >= 3
+    })
+    .await;
+    engine.leave();
+    until("the machine tells why it does not start", || async {
+        let events = serde_json::to_string(&api.machine("shop", &crashing).await.events);
+        events.expect("text").contains("no container engine answers")
+    })
+    .await;
+    assert_eq!(api.machine("shop", &crashing).await.state, MachineState::Restarting);
+    assert_eq!(api.get("shop", "/").await.0, StatusCode::OK, "what runs is served");
+    let exec = format!("/v1/apps/shop/machines/{lasting}/exec");
+    let (status, answer) = api.call(Method::POST, &exec, json!({"cmd": "/app whoami"})).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
 
-impl Killable {
-    #[expect(clippy::disallowed_methods, reason = "the platform is killed, so it is a process")]
-    fn start(state: &Path, engine: &Engine) -> Self {
-        let mut process = Command::new(example("platform"))
-            .arg(state)
-            .arg(TOKEN)
-            .arg(engine.socket())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("started");
-        let output = process.stdout.take().expect("its output");
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).expect("its addresses");
-        let mut addresses = line.split_whitespace().map(|text| text.parse().expect("an address"));
-        let mut next = || addresses.next().expect("two addresses");
-        let api = Client::new(next(), next());
-        Self { process, api }
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().expect("killed");
-        self.process.wait().expect("gone");
-    }
-}
-
-impl Drop for Killable {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-    }
+    let ended = exits(&api.machine("shop", &crashing).await).len();
+    engine.come_back().await;
+    until("it is started again", || async {
+        exits(&api.machine("shop", &crashing).await).len() > ended
+    })
+    .await;
+    api.post(&format!("/v1/apps/shop/machines/{lasting}/stop")).await;
+    api.wait("shop", &lasting, "stopped").await;
+    world.end().await;
+    assert_eq!((engine.containers(), engine.images()), (Vec::new(), Vec::new()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_outlive_a_killed_platform_and_the_next_one_knows_how_they_ended() {
     let engine = Engine::start().await;
     let state = StateDirectory::new();
-    let mut platform = Killable::start(state.path(), &engine);
+    let socket = engine.socket().display().to_string();
+    let platform = PlatformProcess::start_with(state.path(), &[&socket]);
     let api = platform.api.clone();
     let image = api.push_image(&[]).await;
     api.create_app("shop").await;
@@ -202,7 +171,7 @@ async fn containers_outlive_a_killed_platform_and_the_next_one_knows_how_they_en
         tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err()
     })
     .await;
-    let platform = Killable::start(state.path(), &engine);
+    let platform = PlatformProcess::start_with(state.path(), &[&socket]);
     let api = platform.api.clone();
     assert_eq!(api.machine("shop", &lasting).await.state, MachineState::Started);
     let now = of(&api, &lasting).send().await.expect("ok").text().await.expect("a body");

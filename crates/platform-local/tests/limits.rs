@@ -90,6 +90,52 @@ async fn stay_within_memory(runtime: Runtime) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_process_and_a_container_get_the_same_memory_and_processor_time() {
+    let world = World::in_with(Runtime::Container, |settings| settings.shared_cpu_baseline = true);
+    let world = world.await;
+    let engine = world.engine.as_ref().expect("an engine");
+    world.api.create_app("shop").await;
+    for (cpu_kind, cpus, quota) in
+        [("shared", 2, (10_000, 80_000)), ("performance", 1, (100_000, 100_000))]
+    {
+        for runtime in ["process", "container"] {
+            let mut config = world.config(&[("HOLDPOINT_RUNTIME", runtime)]);
+            let guest = json!({"cpu_kind": cpu_kind, "cpus": cpus, "memory_mb": 192});
+            config.guest = serde_json::from_value(guest).expect("a guest");
+            let id = world.api.create("shop", config).await.id;
+            world.api.wait("shop", &id, "started").await;
+            let programs =
+                if runtime == "process" { world.state.programs() } else { engine.programs() };
+            let given = given_limits(programs[&id]);
+            assert_eq!(given, (192 << 20, quota), "{runtime} with {cpus} {cpu_kind}");
+        }
+    }
+    world.end().await;
+}
+
+/// Bytes of memory, and microseconds of processor time in a period, that the kernel gives the
+/// control group of a program.
+fn given_limits(pid: i32) -> (u64, (u64, u64)) {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("its groups");
+    let read = |controller: &str, file: &str| {
+        let path = groups.lines().find_map(|line| {
+            let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+            controllers.split(',').any(|name| name == controller).then_some(path)
+        });
+        let path = format!("/sys/fs/cgroup/{controller}{}/{file}", path?);
+        std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    };
+    let number = |text: &str| text.parse().expect("a number");
+    if let Some(memory) = read("memory", "memory.limit_in_bytes") {
+        let cpu = |file| number(&read("cpu", file).expect("a limit"));
+        return (number(&memory), (cpu("cpu.cfs_quota_us"), cpu("cpu.cfs_period_us")));
+    }
+    let cpu = read("", "cpu.max").expect("a limit");
+    let (quota, period) = cpu.split_once(' ').expect("two numbers");
+    (number(&read("", "memory.max").expect("a limit")), (number(quota), number(period)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn control_groups_of_machines_that_are_gone_are_removed_and_others_are_taken_over() {
     let mut world = World::new().await;
     let ids = world.app("shop", 2).await;

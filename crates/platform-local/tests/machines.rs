@@ -3,6 +3,7 @@
 mod support;
 
 use machines_api::types::{MachineConfig, MachineState};
+use platform_local::Runtime;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{World, until};
@@ -53,7 +54,16 @@ async fn events_tell_newest_first_what_happened() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_ends_at_once_is_tried_again_and_then_has_failed() {
-    let world = World::new().await;
+    Box::pin(fail_at_once(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_program_that_ends_at_once_is_tried_again_and_then_has_failed() {
+    Box::pin(fail_at_once(Runtime::Container)).await;
+}
+
+async fn fail_at_once(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     world.api.create_app("shop").await;
     let mut config = world.config(&[("EXIT_CODE", "3")]);
     config.restart = serde_json::from_value(json!({"policy": "on-failure", "max_retries": 2}))
@@ -77,7 +87,17 @@ async fn a_program_that_ends_at_once_is_tried_again_and_then_has_failed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_program_is_seen_as_exit_137_and_started_again() {
-    let world = World::new().await;
+    Box::pin(kill_by_signal(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_killed_program_is_seen_as_exit_137_and_started_again() {
+    Box::pin(kill_by_signal(Runtime::Container)).await;
+}
+
+#[expect(clippy::indexing_slicing, reason = "the body of two tests")]
+async fn kill_by_signal(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     let ids = world.app("shop", 1).await;
     let signal = format!("{M}/{}/signal", ids[0]);
     world.api.done(Method::POST, &signal, json!({"signal": 9})).await;
@@ -95,7 +115,16 @@ async fn a_killed_program_is_seen_as_exit_137_and_started_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_ignores_the_stop_signal_is_killed_after_its_time() {
-    let world = World::new().await;
+    Box::pin(ignore_the_stop_signal(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_program_that_ignores_the_stop_signal_is_killed_after_its_time() {
+    Box::pin(ignore_the_stop_signal(Runtime::Container)).await;
+}
+
+async fn ignore_the_stop_signal(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     world.api.create_app("shop").await;
     let made = world.api.create("shop", world.config(&[("IGNORE_SIGNALS", "1")])).await;
     world.api.ready("shop", &made.id).await;
@@ -157,7 +186,17 @@ async fn a_wait_that_is_too_long_says_where_the_machine_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_sees_its_secrets_its_volume_and_who_it_is() {
-    let world = World::new().await;
+    Box::pin(look_around(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_machine_sees_its_secrets_its_volume_and_who_it_is() {
+    Box::pin(look_around(Runtime::Container)).await;
+}
+
+#[expect(clippy::indexing_slicing, reason = "the body of two tests")]
+async fn look_around(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     world.api.create_app("shop").await;
     let secrets = json!({"values": {"API_KEY": "hidden"}});
     let set = world.api.done(Method::POST, "/v1/apps/shop/secrets", secrets).await;
@@ -265,7 +304,17 @@ async fn a_runtime_that_does_not_exist_is_refused_before_anything_is_changed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_cannot_be_leaves_the_machine_failed_and_tells_why() {
-    let world = World::new().await;
+    Box::pin(start_what_is_not_there(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_start_that_cannot_be_leaves_the_machine_failed_and_tells_why() {
+    Box::pin(start_what_is_not_there(Runtime::Container)).await;
+}
+
+#[expect(clippy::indexing_slicing, reason = "the body of two tests")]
+async fn start_what_is_not_there(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     world.api.create_app("shop").await;
     let mut config: MachineConfig = world.config(&[]);
     config.init = serde_json::from_value(json!({"exec": ["/missing"]})).expect("ok");

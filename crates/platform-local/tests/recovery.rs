@@ -3,10 +3,12 @@
 mod support;
 
 use machines_api::types::MachineState;
+use platform_local::Runtime;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{
     World, config,
+    engine::Engine,
     load::Load,
     process::PlatformProcess,
     state::{StateDirectory, control_groups, kill},
@@ -70,23 +72,44 @@ async fn machines_outlive_a_killed_platform_and_the_next_one_takes_them_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_is_carried_out_wherever_the_platform_is_killed() {
+    Box::pin(kill_the_platform_while_it_updates(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_what_was_accepted_is_carried_out_wherever_the_platform_is_killed() {
+    Box::pin(kill_the_platform_while_it_updates(Runtime::Container)).await;
+}
+
+async fn kill_the_platform_while_it_updates(runtime: Runtime) {
+    let engine = match runtime {
+        Runtime::Process => None,
+        Runtime::Container => Some(Engine::start().await),
+    };
+    let socket = engine.as_ref().map(|engine| engine.socket().display().to_string());
+    let arguments: Vec<&str> = socket.as_deref().into_iter().collect();
+    // A container takes longer to start, and the moments are as many.
+    let (rounds, calls) = if engine.is_some() { (4, 12) } else { (12, 4) };
+    let programs = |state: &StateDirectory| match &engine {
+        Some(engine) => engine.containers().len(),
+        None => state.programs().len(),
+    };
     let state = StateDirectory::new();
-    let mut platform = PlatformProcess::start(state.path());
+    let mut platform = PlatformProcess::start_with(state.path(), &arguments);
     let image = platform.api.push_image(&[]).await;
     platform.api.create_app("shop").await;
     let first = config(&image, &[("VERSION", "0")]);
     let id = platform.api.create("shop", first).await.id;
     platform.api.ready("shop", &id).await;
-    for round in 1..=12_u32 {
+    for round in 1..=rounds {
         let version = round.to_string();
         let wanted = config(&image, &[("VERSION", &version)]);
         let accepted = platform.api.update("shop", &id, &wanted).await;
         // Killed at once, or at some later moment of draining, stopping, unpacking, starting.
-        for _ in 0..round * 4 {
+        for _ in 0..round * calls {
             platform.api.machine("shop", &id).await;
         }
         platform.kill();
-        platform = PlatformProcess::start(state.path());
+        platform = PlatformProcess::start_with(state.path(), &arguments);
         platform.api.ready("shop", &id).await;
         let machine = platform.api.machine("shop", &id).await;
         assert_eq!(machine.instance_id, accepted.instance_id);
@@ -94,9 +117,9 @@ async fn what_was_accepted_is_carried_out_wherever_the_platform_is_killed() {
         assert_eq!(status, StatusCode::OK, "{text}");
         assert!(text.contains(&format!(" {version} ")), "{text}");
     }
-    assert_eq!(state.programs().len(), 1, "no program is left behind");
+    assert_eq!(programs(&state), 1, "no program is left behind");
     platform.api.done(Method::DELETE, "/v1/apps/shop?force=true", Value::Null).await;
-    assert!(state.programs().is_empty());
+    assert_eq!(programs(&state), 0);
     platform.kill();
 }
 

@@ -3,6 +3,7 @@
 
 mod support;
 
+use platform_local::Runtime;
 use reqwest::Method;
 use serde_json::Value;
 use support::{World, load::Load};
@@ -55,7 +56,18 @@ async fn no_request_fails_while_machines_are_changed_one_at_a_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_machine_is_restarted_without_a_failed_request_because_requests_are_held() {
-    let world = World::new().await;
+    Box::pin(restart_the_only_machine(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_single_machine_is_restarted_without_a_failed_request_because_requests_are_held()
+ {
+    Box::pin(restart_the_only_machine(Runtime::Container)).await;
+}
+
+#[expect(clippy::indexing_slicing, reason = "the body of two tests")]
+async fn restart_the_only_machine(runtime: Runtime) {
+    let world = World::in_(runtime).await;
     let ids = world.app("shop", 1).await;
     let load = Load::begin(&world.api, "shop");
     load.more(20).await;

@@ -66,7 +66,9 @@ impl Fleet {
             }
             let leaving = matches!(record.state, MachineState::Stopping | MachineState::Suspending);
             let stopping = leaving && autostarts(record);
-            if (record.goal == Goal::Run && !snapshot.failing) || stopping {
+            // What the checks say of a program that makes room says nothing of the next one.
+            let well = !snapshot.failing || record.run_shall_leave();
+            if (record.goal == Goal::Run && well) || stopping {
                 return Outlook::Coming;
             }
             if is_asleep(record) {

@@ -214,6 +214,10 @@ impl Fleet {
                 tracing::debug!(machine = machine.id, "a machine is no longer watched");
             }
         }
+        for machine in &machines {
+            // Its last container is removed under the lock.
+            drop(machine.inner.lock().await);
+        }
         let had_containers = |machine: &Arc<Machine>| {
             machine.snapshot().record.runtime(self.context.settings.runtime)
                 == Ok(Runtime::Container)

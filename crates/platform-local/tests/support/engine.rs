@@ -31,16 +31,27 @@ impl Engine {
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         fs::write(directory.path().join("containers.conf"), SETTINGS).expect("written");
-        let socket = format!("unix://{}", directory.path().join("engine.sock").display());
-        let service = podman(directory.path(), &["system", "service", "--time", "0", &socket])
-            .spawn()
-            .expect("Podman, which `cargo xtask setup` installs");
-        let engine = Self { directory, service };
-        super::until("the engine answers", || async {
-            UnixStream::connect(engine.socket()).is_ok()
-        })
-        .await;
+        let engine = Self { service: serve(directory.path()), directory };
+        engine.answers().await;
         engine
+    }
+
+    /// Kills the service; the containers run on.
+    pub fn leave(&mut self) {
+        self.service.kill().expect("killed");
+        self.service.wait().expect("gone");
+        fs::remove_file(self.socket()).expect("removed");
+    }
+
+    /// Starts the service again.
+    pub async fn come_back(&mut self) {
+        self.service = serve(self.directory.path());
+        self.answers().await;
+    }
+
+    async fn answers(&self) {
+        super::until("the engine answers", || async { UnixStream::connect(self.socket()).is_ok() })
+            .await;
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -92,6 +103,13 @@ impl Drop for Engine {
         // Podman keeps its storage mounted on itself.
         unmount(&self.directory.path().join("root/overlay"));
     }
+}
+
+fn serve(directory: &Path) -> Child {
+    let socket = format!("unix://{}", directory.join("engine.sock").display());
+    podman(directory, &["system", "service", "--time", "0", &socket])
+        .spawn()
+        .expect("Podman, which `cargo xtask setup` installs")
 }
 
 #[expect(clippy::disallowed_methods, reason = "what the engine did is undone in its own way")]
