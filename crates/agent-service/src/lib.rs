@@ -9,6 +9,7 @@ pub mod settings;
 mod approvals;
 mod audit;
 mod chatwoot;
+mod client;
 mod clock;
 mod drafting;
 mod http;

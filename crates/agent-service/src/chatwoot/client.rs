@@ -54,7 +54,7 @@ impl Client {
             token.set_sensitive(true);
             headers.insert(HeaderName::from_static("api_access_token"), token);
         }
-        let client = reqwest::Client::builder()
+        let client = crate::client::builder()
             .default_headers(headers)
             .timeout(REQUEST_TIMEOUT)
             // A redirected POST would arrive as a GET.

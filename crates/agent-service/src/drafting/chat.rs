@@ -57,7 +57,7 @@ pub(super) struct Chat {
 impl Chat {
     pub(super) fn new(settings: &ChatSettings, timeout: Duration) -> Result<Self, reqwest::Error> {
         let redirects = reqwest::redirect::Policy::none();
-        let client = reqwest::Client::builder().timeout(timeout).redirect(redirects).build()?;
+        let client = crate::client::builder().timeout(timeout).redirect(redirects).build()?;
         let url = format!("{}/v1/chat/completions", settings.base_url);
         Ok(Self { client, url, key: settings.key.clone(), model: settings.model.clone() })
     }

@@ -33,6 +33,14 @@ async fn health_readiness_and_metrics_are_told() {
 }
 
 #[tokio::test]
+async fn it_starts_where_the_computer_has_no_list_of_certificate_authorities() {
+    // As in an image that holds nothing but the program.
+    let bare = Setup::new().with("SSL_CERT_FILE", "/missing").with("SSL_CERT_DIR", "/missing");
+    let service = bare.start().await;
+    assert_eq!(service.get("/health").await.0, 200);
+}
+
+#[tokio::test]
 async fn unknown_paths_and_methods_are_refused_and_make_no_new_metric() {
     let service = Setup::new().start().await;
     assert_eq!(service.get("/secret-path-1").await.0, 404);
