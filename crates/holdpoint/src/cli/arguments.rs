@@ -147,6 +147,9 @@ pub struct Rehearse {
     /// Keep the journal, the images and the platform's logs after a rehearsal that went well
     #[arg(long)]
     pub keep: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the type says it")]
+    pub machines: Machines,
 }
 
 /// `holdpoint release`.
@@ -183,14 +186,9 @@ pub struct Up {
     /// Serve `/admin/faults`, by which answers of machines can be broken on purpose
     #[arg(long)]
     pub allow_faults: bool,
-    /// In what machines run: processes, or containers of Podman or Docker. An app chooses for
-    /// itself with `HOLDPOINT_RUNTIME` in the environment of its machines
-    #[arg(long, value_enum, default_value = "process")]
-    pub runtime: MachineRuntime,
-    /// Where the container engine listens, as `unix:///run/podman/podman.sock` [default: where
-    /// Podman and Docker usually do]
-    #[arg(long, value_name = "ADDRESS", env = "DOCKER_HOST")]
-    pub engine: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the type says it")]
+    pub machines: Machines,
     /// Answer 429 to calls of the Machines API that come more often than Fly allows
     #[arg(long)]
     pub rate_limits: bool,
@@ -222,6 +220,19 @@ pub struct Logs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the type says it")]
     pub platform: Platform,
+}
+
+/// How machines run on this computer.
+#[derive(Clone, Debug, Args)]
+pub struct Machines {
+    /// In what machines run: processes, or containers of Podman or Docker. An app chooses for
+    /// itself with `HOLDPOINT_RUNTIME` in the environment of its machines
+    #[arg(long, value_enum, default_value = "process")]
+    pub runtime: MachineRuntime,
+    /// Where the container engine listens, as `unix:///run/podman/podman.sock` [default: where
+    /// Podman and Docker usually do]
+    #[arg(long, value_name = "ADDRESS", env = "DOCKER_HOST")]
+    pub engine: Option<String>,
 }
 
 /// In what a machine's program runs.

@@ -46,12 +46,13 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
         proxy_listen: up.proxy_listen,
         tls_listen: up.tls_listen,
         allow_faults: up.allow_faults,
-        runtime: match up.runtime {
+        runtime: match up.machines.runtime {
             MachineRuntime::Process => Runtime::Process,
             MachineRuntime::Container => Runtime::Container,
         },
         // another kind of address is told as a socket where no engine answers
         engine_socket: up
+            .machines
             .engine
             .as_deref()
             .map(|address| PathBuf::from(address.strip_prefix("unix://").unwrap_or(address))),

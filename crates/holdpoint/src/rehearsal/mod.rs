@@ -20,7 +20,7 @@ use crate::adapter::clock::{Clock, Stopwatch};
 use crate::adapter::journal_sql::Journal;
 use crate::adapter::lock::{DriverLock, Holder};
 use crate::adapter::platform::Platform;
-use crate::cli::arguments::Rehearse;
+use crate::cli::arguments::{Machines, Rehearse};
 use crate::daemon::{Assembly, Drive, Session, StopSignals, speed_max};
 use crate::exit_code::ExitCode;
 use crate::http::Server;
@@ -73,7 +73,7 @@ pub async fn run(settings: &Settings, rehearse: &Rehearse) -> Result<Outcome, Pr
         .map_err(|error| Problem::from(error).exit(ExitCode::Refused))?;
     let watch = Stopwatch::start();
     let prepared = tokio::select! {
-        prepared = prepare(settings, project) => prepared?,
+        prepared = prepare(settings, &rehearse.machines, project) => prepared?,
         _ = stop.next() => return Ok(Outcome::Stopped),
     };
     message::print(&format!("ready after {}\n", human(watch.elapsed())));
@@ -96,7 +96,11 @@ struct Prepared {
 }
 
 /// Builds the images of both versions and brings up a platform that has them and the apps.
-async fn prepare(settings: &Settings, project: Project) -> Result<Prepared, Problem> {
+async fn prepare(
+    settings: &Settings,
+    machines: &Machines,
+    project: Project,
+) -> Result<Prepared, Problem> {
     let place = crate::adapter::build::BuildPlace {
         project_root: settings.project_dir(),
         state_dir: settings.state_dir.clone(),
@@ -104,7 +108,7 @@ async fn prepare(settings: &Settings, project: Project) -> Result<Prepared, Prob
     images::compile(&place, &project).await?;
     let good = images::pack(&place, &project, &GOOD).await?;
     let bad = images::pack(&place, &project, &BAD).await?;
-    let stage = Stage::start(settings).await?;
+    let stage = Stage::start(settings, machines).await?;
     let platform = Platform::new(&stage.address)?;
     images::create_missing_apps(&place, &project, &platform).await?;
     images::push(&place, &project, &good, &stage.address).await?;

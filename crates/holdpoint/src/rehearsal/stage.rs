@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use serde_json::json;
 use thiserror::Error;
 use tokio::process::{Child, Command};
 
 use crate::adapter::clock::{Stopwatch, pause};
 use crate::adapter::platform::PlatformAddress;
+use crate::cli::arguments::Machines;
 use crate::exit_code::ExitCode;
 use crate::message::Problem;
 use crate::settings::{ADDRESS_FILE, Settings};
@@ -53,13 +55,13 @@ pub enum FaultError {
 }
 
 impl Stage {
-    /// Starts the platform of this state directory and waits until it serves.
+    /// Starts the platform of this state directory, whose machines run in this way, and waits until it serves.
     ///
     /// # Errors
     /// When it does not come up; with the last lines of its log.
-    pub async fn start(settings: &Settings) -> Result<Self, Problem> {
+    pub async fn start(settings: &Settings, machines: &Machines) -> Result<Self, Problem> {
         let log = settings.state_dir.join("platform.log");
-        let mut child = spawn(&settings.state_dir, &log).map_err(|error| {
+        let mut child = spawn(&settings.state_dir, machines, &log).map_err(|error| {
             Problem::because(ExitCode::Unexpected, "cannot start the platform", &error)
         })?;
         let watch = Stopwatch::start();
@@ -119,10 +121,14 @@ impl Stage {
 
 /// Its standard input is a pipe that ends with this process; its group is its own, so that a
 /// Ctrl-C at the terminal reaches the rehearsal alone.
-fn spawn(state_dir: &Path, log: &PathBuf) -> std::io::Result<Child> {
+fn spawn(state_dir: &Path, machines: &Machines, log: &PathBuf) -> std::io::Result<Child> {
     let log = std::fs::File::create(log)?;
+    let runtime = machines.runtime.to_possible_value();
+    let runtime = runtime.iter().flat_map(|value| ["--runtime", value.get_name()]);
+    let engine = machines.engine.iter().flat_map(|address| ["--engine", address.as_str()]);
     Command::new(std::env::current_exe()?)
         .arg("up")
+        .args(runtime.chain(engine))
         .args(["--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0"])
         .args(["--allow-faults", "--attached", "--state-dir"])
         .arg(state_dir)
