@@ -62,6 +62,15 @@ async fn main() -> std::io::Result<()> {
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
     }
     let port = u16::try_from(number("PORT").unwrap_or(8080)).unwrap_or(8080);
+    for (name, value) in env::vars().filter(|(name, _)| name.starts_with("PORT_")) {
+        let further = value.parse().unwrap_or(port);
+        if further != port {
+            let app = app.clone().route("/service", get(async || name));
+            let listener = tokio::net::TcpListener::bind(("0.0.0.0", further)).await?;
+            tokio::spawn(axum::serve(listener, app).into_future());
+        }
+    }
+    let app = app.route("/service", get(async || "PORT"));
     let listener = tokio::net::TcpListener::bind(("0.0.0.0", port)).await?;
     axum::serve(listener, app).await
 }

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _, Seek as _, Write as _},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -40,6 +40,7 @@ pub struct Platform {
     api_stop: CancellationToken,
     api_address: SocketAddr,
     proxy_address: SocketAddr,
+    private_address: SocketAddr,
     tls: Option<TlsPlace>,
     limits: String,
     /// Held until the platform has ended.
@@ -73,6 +74,15 @@ impl Platform {
         let platform_id = identify(&store).await?;
         let tls = listen_secretly(&store, &settings, &platform_id).await?;
         let (tls_listener, tls) = tls.unzip();
+        let private = match tls {
+            Some(_) => {
+                let wanted = (Ipv4Addr::LOCALHOST, 0).into();
+                Some(listen(&store, "private port", "private_port", wanted).await?)
+            }
+            None => None,
+        };
+        let (private_listener, private_address) = private.unzip();
+        let private_address = private_address.unwrap_or(proxy_address);
         fault::clear_leftovers(&state);
         let faults = Faults::open(store.clone(), settings.allow_faults).await?;
         let context = Context {
@@ -86,6 +96,7 @@ impl Platform {
             limiter: Limiter::find(&platform_id),
             platform_id,
             proxy_port: proxy_address.port(),
+            private_port: private_address.port(),
             stop: CancellationToken::new(),
             apps: std::sync::RwLock::default(),
             settings,
@@ -96,6 +107,7 @@ impl Platform {
         let listeners = Listeners {
             plain: proxy_listener,
             plain_port: proxy_address.port(),
+            private: private_listener,
             tls: tls_listener,
         };
         let proxy = Proxy::serve(listeners, fleet.clone())
@@ -112,6 +124,7 @@ impl Platform {
             api_stop,
             api_address,
             proxy_address,
+            private_address,
             tls,
             limits,
             _lock: lock,
@@ -126,6 +139,12 @@ impl Platform {
     /// Where the apps are served.
     pub fn proxy_address(&self) -> SocketAddr {
         self.proxy_address
+    }
+
+    /// Where this computer's own programs reach the apps, which need no TLS here whatever an app
+    /// says.
+    pub fn private_address(&self) -> SocketAddr {
+        self.private_address
     }
 
     /// Where the apps are served by TLS, if they are.

@@ -3,44 +3,19 @@
 
 mod support;
 
-use std::{net::SocketAddr, path::Path};
-
-use reqwest::{Certificate, ClientBuilder, Method, StatusCode, Version};
-use support::{World, process::PlatformProcess, state::StateDirectory, until};
+use reqwest::{ClientBuilder, Method, StatusCode, Version};
+use serde_json::{Value, json};
+use support::{
+    World,
+    process::PlatformProcess,
+    state::StateDirectory,
+    tls::{client, client_of, tls_address, url, world},
+    until,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-
-/// A platform with a TLS port.
-async fn world() -> World {
-    World::with(|settings| settings.tls_listen = Some(settings.proxy_listen)).await
-}
-
-fn tls_address(world: &World) -> SocketAddr {
-    world.platform.as_ref().and_then(|platform| platform.tls()).expect("a TLS port").address
-}
-
-/// A client that finds the app `shop` at this address and trusts this file only.
-fn client(tls: SocketAddr, ca_file: &Path) -> ClientBuilder {
-    let pem = std::fs::read(ca_file).expect("the authority's certificate");
-    let authority = Certificate::from_pem(&pem).expect("a certificate");
-    ClientBuilder::new()
-        .no_proxy()
-        .timeout(support::PATIENCE)
-        .tls_certs_only([authority])
-        .resolve("shop.localhost", tls)
-        .resolve("shop.example", tls)
-}
-
-fn client_of(world: &World) -> ClientBuilder {
-    let tls = world.platform.as_ref().and_then(|platform| platform.tls()).expect("a TLS port");
-    client(tls.address, &tls.ca_file)
-}
-
-fn url(tls: SocketAddr, path: &str) -> String {
-    format!("https://shop.localhost:{}{path}", tls.port())
-}
 
 /// The handshakes that failed, of all apps and of none.
 async fn handshake_errors(world: &World) -> u32 {
@@ -234,5 +209,70 @@ async fn one_address_has_as_many_connections_on_both_ports_together() {
         answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
     })
     .await;
+    world.end().await;
+}
+
+/// A world where `shop` wants to be reached by https only.
+async fn world_of_a_secure_shop(world: World) -> (World, String) {
+    world.api.create_app("shop").await;
+    let mut config = world.config(&[]);
+    let service = config.services.first_mut().expect("a service");
+    service.ports = serde_json::from_value(json!([
+        {"port": 80, "handlers": ["http"], "force_https": true},
+        {"port": 443, "handlers": ["tls", "http"]}
+    ]))
+    .expect("ports");
+    let made = world.api.create("shop", config).await;
+    world.api.ready("shop", &made.id).await;
+    (world, made.id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_forces_https_sends_everybody_there_whatever_they_ask_for() {
+    let (world, id) = world_of_a_secure_shop(world().await).await;
+    let tls = tls_address(&world);
+    let plain = ClientBuilder::new().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let plain = plain.build().expect("a client");
+    let stop = format!("/v1/apps/shop/machines/{id}/stop");
+    let private = world.platform.as_ref().expect("a platform").private_address();
+    for is_running in [true, false] {
+        for method in [Method::GET, Method::HEAD, Method::POST, Method::DELETE] {
+            let request = plain.request(method, format!("http://{}/echo?x=%20y", world.api.proxy));
+            let request = request.header("host", "Shop.localhost:80").header("upgrade", "echo");
+            let request = request.header("connection", "upgrade").body("something");
+            let answer = request.send().await.expect("an answer");
+            assert_eq!(answer.status(), StatusCode::MOVED_PERMANENTLY);
+            let location = format!("https://Shop.localhost:{}/echo?x=%20y", tls.port());
+            assert_eq!(answer.headers()["location"], location);
+        }
+        if is_running {
+            // The platform's own computer needs no TLS, and neither do machines.
+            let request =
+                plain.get(format!("http://{private}/env")).header("host", "shop.localhost");
+            let seen = request.send().await.expect("an answer").text().await.expect("a body");
+            let told = format!("FLY_LOCAL_PROXY=http://{private}");
+            assert!(seen.lines().any(|line| line == told), "{told} in {seen}");
+            world.api.done(Method::POST, &stop, Value::Null).await;
+            world.api.wait("shop", &id, "stopped").await;
+        }
+    }
+    let machine = world.api.machine("shop", &id).await;
+    assert_eq!(machine.state, machines_api::types::MachineState::Stopped, "no redirect wakes it");
+    let client = client_of(&world).build().expect("a client");
+    let answer = client.post(url(tls, "/echo")).body("something").send().await.expect("an answer");
+    assert_eq!(answer.text().await.expect("a body"), "something");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_tls_port_an_app_that_forces_https_is_served_and_its_log_says_why() {
+    let (world, id) = world_of_a_secure_shop(World::new().await).await;
+    world.api.create("shop", world.api.machine("shop", &id).await.config.expect("one")).await;
+    assert_eq!(world.api.get("shop", "/").await.0, StatusCode::OK);
+    let told = world.api.log_lines("shop").await;
+    let told: Vec<_> =
+        told.iter().filter(|line| line.message.starts_with("`force_https`")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].message.contains("no TLS port"), "{told:?}");
     world.end().await;
 }

@@ -64,7 +64,8 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
         .map_err(|error| Problem::from(error).exit(ExitCode::Refused))?;
     let address = AddressFile {
         api: format!("http://{}", local.api_address()),
-        proxy: format!("http://{}", local.proxy_address()),
+        // the verbs come to ask a service, and are not to be sent to its TLS
+        proxy: format!("http://{}", local.private_address()),
         token_file: token_file.clone(),
     };
     // whoever finds the address finds the apps too
@@ -87,7 +88,7 @@ pub(super) async fn up(shared: &Shared, up: &Up) -> Result<ExitCode, Problem> {
          fly       `. {}` points Fly's own client here\n\
          use it with `holdpoint release VERSION --state-dir {}`; Ctrl-C stops it\n",
         address.api,
-        address.proxy,
+        format_args!("http://{}", local.proxy_address()),
         local.tls().map(tls_line).unwrap_or_default(),
         token_file.display(),
         local.limits(),

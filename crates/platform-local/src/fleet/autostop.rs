@@ -2,7 +2,7 @@
 //! configs allow. The rule is Fly's: of several running machines one more is kept than are over
 //! their soft limit; a single one is stopped when it has no traffic.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use machines_api::types::{Autostop, MachineState, StopMachine};
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock,
     log::{Level, NewLine, Provider},
-    proxy::{Choice, Instance},
+    proxy::{Choice, Entrance, Instance, forces_https, has_offer},
 };
 
 /// Whether a request that found no machine has reason to wait.
@@ -61,7 +61,8 @@ impl Fleet {
                 continue;
             }
             is_missing = false;
-            if record.cordoned || record.config.services.is_empty() {
+            let services = &record.config.services;
+            if record.cordoned || !has_offer(services, choice.entrance, self.context.has_tls()) {
                 continue;
             }
             let leaving = matches!(record.state, MachineState::Stopping | MachineState::Suspending);
@@ -95,6 +96,25 @@ impl Fleet {
             }
         }
         refused.unwrap_or(if is_missing { Outlook::Missing } else { Outlook::Nobody })
+    }
+
+    /// Whether the app's machines have services, and none of them is reached by this entrance.
+    pub(crate) fn offers_nothing(&self, app: &str, entrance: Entrance) -> bool {
+        let has_tls = self.context.has_tls();
+        let mut has_services = false;
+        let machines = self.machines_of(app);
+        let any = machines.iter().any(|machine| {
+            let services = &machine.snapshot().record.config.services;
+            has_services |= !services.is_empty();
+            has_offer(services, entrance, has_tls)
+        });
+        has_services && !any
+    }
+
+    /// Whether the app wants to be reached by TLS only, as its machines say that do not run.
+    pub(crate) fn forces_https(&self, app: &str) -> bool {
+        let machines = self.machines_of(app);
+        machines.iter().any(|machine| forces_https(&machine.snapshot().record.config.services))
     }
 
     /// Starts another machine of the app, if one sleeps and none is starting already. One that was
@@ -183,14 +203,12 @@ impl Fleet {
     }
 
     async fn stop_one_idle_machine(&self, app: &str, idle_min: Duration) {
-        let running: Vec<Arc<Instance>> = self
-            .routes()
-            .of(app)
-            .into_iter()
-            .filter(|instance| instance.is_in_rotation())
-            .collect();
-        let crowded =
-            running.iter().filter(|instance| instance.in_flight() > instance.soft_limit).count();
+        let mut running: BTreeMap<String, Vec<Arc<Instance>>> = BTreeMap::new();
+        for instance in self.routes().of(app).into_iter().filter(|one| one.is_in_rotation()) {
+            running.entry(instance.machine.clone()).or_default().push(instance);
+        }
+        let is_crowded = |instance: &Arc<Instance>| instance.in_flight() > instance.soft_limit;
+        let crowded = running.values().filter(|services| services.iter().any(is_crowded)).count();
         let excess = running.len().saturating_sub(crowded + 1);
         if excess == 0 && running.len() != 1 {
             return;
@@ -198,8 +216,11 @@ impl Fleet {
         let now = clock::now();
         let mut idle: Vec<(Duration, Arc<Machine>)> = running
             .iter()
-            .filter(|instance| instance.idle_for() >= idle_min)
-            .filter_map(|instance| Some((instance.idle_for(), self.machine(&instance.machine)?)))
+            .filter_map(|(id, services)| {
+                let idle_for = services.iter().map(|instance| instance.idle_for()).min()?;
+                Some((idle_for, self.machine(id)?))
+            })
+            .filter(|(idle_for, _)| *idle_for >= idle_min)
             .filter(|(_, machine)| {
                 let record = &machine.snapshot().record;
                 let min = min_machines_running(record);

@@ -20,7 +20,7 @@ use machines_api::types::{
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::machine::Machine;
+use super::{machine::Machine, record::RunRecord};
 use crate::{clock, fault::Target};
 
 /// Fly's defaults.
@@ -54,6 +54,8 @@ struct Watched {
 #[derive(Debug, Clone)]
 struct Plan {
     name: String,
+    /// As the config names it; without one it is the first service's.
+    port: u16,
     decides_requests: bool,
     http: Option<HttpQuestion>,
     interval: Duration,
@@ -69,13 +71,8 @@ struct HttpQuestion {
 }
 
 impl Checks {
-    /// Begins to ask the program of this start on this port.
-    pub(super) fn begin(
-        machine: &Weak<Machine>,
-        config: &MachineConfig,
-        start: &str,
-        port: u16,
-    ) -> Self {
+    /// Begins to ask the program of this start.
+    pub(super) fn begin(machine: &Weak<Machine>, config: &MachineConfig, run: &RunRecord) -> Self {
         let plans = plans(config);
         let status = |plan: &Plan| CheckStatus {
             name: plan.name.clone(),
@@ -90,7 +87,8 @@ impl Checks {
         let tasks = plans
             .into_iter()
             .map(|plan| {
-                let task = ask_repeatedly(Weak::clone(machine), plan, start.to_owned(), port);
+                let port = run.port_of(plan.port);
+                let task = ask_repeatedly(Weak::clone(machine), plan, run.start.clone(), port);
                 AbortOnDropHandle::new(tokio::spawn(task))
             })
             .collect();
@@ -159,13 +157,13 @@ fn plans(config: &MachineConfig) -> Vec<Plan> {
             let kind = if check.check_type == Some(CheckType::Tcp) { "tcp" } else { "http" };
             let port = check.port.unwrap_or(service.internal_port);
             let name = format!("servicecheck-{index:02}-{kind}-{port}");
-            plan(name, check, true)
+            plan(name, check, port, true)
         })
     });
-    let of_machine = config
-        .checks
-        .iter()
-        .map(|(name, check)| plan(name.clone(), check, check.kind.as_deref() == Some("readiness")));
+    let of_machine = config.checks.iter().map(|(name, check)| {
+        let decides_requests = check.kind.as_deref() == Some("readiness");
+        plan(name.clone(), check, check.port.unwrap_or_default(), decides_requests)
+    });
     let mut plans: Vec<Plan> = Vec::new();
     for mut plan in of_services.chain(of_machine).take(CHECKS_MAX) {
         let same = plans.iter().filter(|known| known.name.starts_with(&plan.name)).count();
@@ -177,7 +175,7 @@ fn plans(config: &MachineConfig) -> Vec<Plan> {
     plans
 }
 
-fn plan(name: String, check: &Check, decides_requests: bool) -> Plan {
+fn plan(name: String, check: &Check, port: u16, decides_requests: bool) -> Plan {
     let or = |duration: Option<WireDuration>, default: Duration| {
         duration.map_or(default, |duration| duration.0)
     };
@@ -193,6 +191,7 @@ fn plan(name: String, check: &Check, decides_requests: bool) -> Plan {
     });
     Plan {
         name,
+        port,
         decides_requests,
         http,
         // Below this the asking itself would be the load.

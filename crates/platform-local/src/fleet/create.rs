@@ -21,6 +21,8 @@ use crate::{
     clock,
     error::Refusal,
     identity,
+    log::Level,
+    proxy::left_out,
     store::{MachineWrite, SECRETS_VERSIONS_MAX},
 };
 
@@ -28,6 +30,9 @@ use crate::{
 const APPS_MAX: usize = 200;
 const MACHINES_PER_APP_MAX: usize = 1000;
 const SECRETS_MAX: usize = 500;
+
+/// Each may take a port of this computer.
+const SERVICES_MAX: usize = 32;
 
 impl Fleet {
     pub(crate) async fn create_app(&self, order: CreateApp) -> Result<AppRecord, Refusal> {
@@ -164,6 +169,7 @@ impl Fleet {
         self.context.store.save_machine(&write).await?;
         let machine = Machine::new(Arc::clone(&self.context), record, vec![event]);
         let as_made = machine.snapshot();
+        self.tell_what_is_left_out(&as_made.record);
         self.keep(machine);
         Ok((as_made, nonce))
     }
@@ -181,13 +187,28 @@ impl Fleet {
         // Only so that no other machine mounts the same volume meanwhile.
         let _turn = if mounts_volume { Some(self.membership.lock().await) } else { None };
         self.check_mounts(&machine.app, &order.config, Some(&machine.id))?;
-        machine.update(nonce, order, image).await
+        let nonce = machine.update(nonce, order, image).await?;
+        self.tell_what_is_left_out(&machine.snapshot().record);
+        Ok(nonce)
+    }
+
+    /// Tells in the app's log what the machine's services ask for that is not served here, once
+    /// for each version of them.
+    fn tell_what_is_left_out(&self, record: &MachineRecord) {
+        for text in left_out(&record.config.services, self.context.has_tls()) {
+            self.context.logs.tell_once(&record.app, Level::Warn, text);
+        }
     }
 
     /// Looks whether a config can be run here; gives the image that it names.
     pub(crate) async fn check_config(&self, config: &MachineConfig) -> Result<ImageRef, Refusal> {
         if config.mounts.len() > 1 {
             return Err(Refusal::bad_request("a machine has at most one mount"));
+        }
+        if config.services.len() > SERVICES_MAX {
+            return Err(Refusal::bad_request(format!(
+                "a machine has at most {SERVICES_MAX} services"
+            )));
         }
         if let Some(signal) = config.stop_config.as_ref().and_then(|stop| stop.signal.as_ref())
             && super::signal::of(signal).is_none()

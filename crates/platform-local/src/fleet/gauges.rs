@@ -72,14 +72,14 @@ impl Fleet {
 }
 
 /// Where a program serves metrics of its own, in the form that Prometheus' service discovery
-/// reads. A port that a service names is the one that the program was given as `PORT`; any other
-/// one the program has opened itself.
+/// reads. A port that a service names is one that the program was given; any other one the program
+/// has opened itself.
 fn metrics_target(record: &MachineRecord, host: &str) -> Option<Value> {
     let run = record.run.as_ref().filter(|_| record.state == MachineState::Started)?;
     let metrics = record.config.rest.get("metrics")?;
     let wanted = u16::try_from(metrics.get("port")?.as_u64()?).ok()?;
     let is_service = record.config.services.iter().any(|one| one.internal_port == wanted);
-    let port = if is_service { run.port } else { wanted };
+    let port = if is_service { run.port_of(wanted) } else { wanted };
     let path = metrics.get("path").and_then(Value::as_str).unwrap_or("/metrics");
     Some(json!({
         "targets": [format!("127.0.0.1:{port}")],

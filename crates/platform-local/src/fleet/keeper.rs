@@ -23,7 +23,7 @@ use crate::{
     clock,
     fault::Target,
     identity,
-    proxy::{Instance, InstanceSpec, Manner},
+    proxy::{Instance, InstanceSpec, Offer, offers},
     settings::Runtime,
     supervisor::{Ended, Exit, NotStarted, Program, Ready},
 };
@@ -56,7 +56,7 @@ impl Machine {
     async fn take_steps(self: &Arc<Self>) -> Option<Instant> {
         loop {
             let mut inner = self.inner.lock().await;
-            let in_flight = inner.instance.as_ref().map_or(0, |instance| instance.in_flight());
+            let in_flight = inner.instances.iter().map(|instance| instance.in_flight()).sum();
             let now = clock::instant();
             match transition::next(inner.phase, &inner.record, inner.exit, in_flight, now) {
                 Step::Rest(deadline) => return deadline,
@@ -72,7 +72,7 @@ impl Machine {
                 Step::Thaw => self.thaw(&mut inner).await,
                 Step::AskToStop => {
                     inner.phase = Phase::Stopping { until: now + stop_timeout(&inner.record) };
-                    if let Some(instance) = &inner.instance {
+                    for instance in &inner.instances {
                         instance.close();
                     }
                     let run = inner.record.run.as_ref();
@@ -113,7 +113,7 @@ impl Machine {
                 ready.discard().await;
             }
             let mut record = inner.record.clone();
-            self.context.ports.give_back(run.port);
+            self.context.ports.give_all_back(run.ports());
             record.run = None;
             inner.phase = Phase::Idle;
             return self.note(&mut inner, record, Vec::new()).await;
@@ -145,15 +145,13 @@ impl Machine {
         &self,
         inner: &mut MutexGuard<'_, Inner>,
     ) -> Result<(MachineRecord, RunRecord), NotStarted> {
-        let port = self.context.ports.take().map_err(NotStarted::because)?;
         let mut record = inner.record.clone();
-        let runtime = match record.runtime(self.context.settings.runtime) {
-            Ok(runtime) => runtime,
-            Err(reason) => {
-                self.context.ports.give_back(port);
-                return Err(NotStarted::because(reason));
-            }
-        };
+        let runtime = record.runtime(self.context.settings.runtime);
+        let runtime = runtime.map_err(NotStarted::because)?;
+        let ports = &self.context.ports;
+        let further = record.further_internal_ports();
+        let mut taken = ports.take(1 + further.len()).map_err(NotStarted::because)?;
+        let (port, further_ports) = (taken.remove(0), further.into_iter().zip(taken).collect());
         let stop = record.config.stop_config.clone().unwrap_or_default();
         let timeout = stop.timeout.map_or(STOP_TIMEOUT_DEFAULT, |timeout| timeout.0);
         let run = RunRecord {
@@ -161,6 +159,7 @@ impl Machine {
             instance_id: record.instance_id.clone(),
             image_digest: record.image.digest.clone(),
             port,
+            further_ports,
             pid: None,
             start_ticks: None,
             started_at: clock::now(),
@@ -172,7 +171,7 @@ impl Machine {
         record.run = Some(run.clone());
         record.state = MachineState::Starting;
         self.commit(inner, record.clone(), Vec::new(), false).await.map_err(|error| {
-            self.context.ports.give_back(port);
+            ports.give_all_back(run.ports());
             NotStarted::because(error)
         })?;
         Ok((record, run))
@@ -206,23 +205,24 @@ impl Machine {
         program: Program,
         ended: Ended,
     ) {
-        let limits = record.config.services.iter().find_map(|service| service.concurrency.as_ref());
-        let limit = |limit: Option<u32>| limit.and_then(|limit| usize::try_from(limit).ok());
-        let instance = Instance::new(InstanceSpec {
-            app: self.app.clone(),
-            machine: self.id.clone(),
-            start: run.start.clone(),
-            image_digest: run.image_digest.clone(),
-            region: record.region.clone(),
-            address: ([127, 0, 0, 1], run.port).into(),
-            soft_limit: limit(limits.and_then(|limits| limits.soft_limit)),
-            hard_limit: limit(limits.and_then(|limits| limits.hard_limit)),
-            manner: Manner::of(&record.config.services),
-            drained: Arc::clone(&self.nudge),
-            meter: self.context.metrics.machine(&self.app, &self.id),
-        });
-        self.context.routes.add(Arc::clone(&instance));
-        inner.instance = Some(instance);
+        let instance = |offer: Offer| {
+            let address = ([127, 0, 0, 1], run.port_of(offer.internal_port)).into();
+            let instance = Instance::new(InstanceSpec {
+                app: self.app.clone(),
+                machine: self.id.clone(),
+                start: run.start.clone(),
+                image_digest: run.image_digest.clone(),
+                region: record.region.clone(),
+                address,
+                offer,
+                drained: Arc::clone(&self.nudge),
+                meter: self.context.metrics.machine(&self.app, &self.id),
+            });
+            self.context.routes.add(Arc::clone(&instance));
+            instance
+        };
+        let offers = offers(&record.config.services, self.context.has_tls());
+        inner.instances = offers.into_iter().map(instance).collect();
         inner.program = Some(program);
         inner.exit = None;
         let weak = Arc::downgrade(self);
@@ -230,7 +230,7 @@ impl Machine {
             inner.phase = Phase::Suspended;
         } else {
             inner.phase = Phase::Running;
-            inner.checks = Checks::begin(&weak, &record.config, &run.start, run.port);
+            inner.checks = Checks::begin(&weak, &record.config, run);
         }
         let start = run.start.clone();
         tokio::spawn(async move {
@@ -276,7 +276,7 @@ impl Machine {
         inner.phase = Phase::Running;
         if let Some(run) = &record.run {
             let weak = Arc::downgrade(self);
-            inner.checks = Checks::begin(&weak, &record.config, &run.start, run.port);
+            inner.checks = Checks::begin(&weak, &record.config, run);
         }
         record.state = MachineState::Started;
         let event = events::event("start", record.state, Source::Flyd, clock::now());
@@ -409,12 +409,12 @@ impl Machine {
 
     /// Gives back what the program had.
     fn let_go(&self, inner: &mut MutexGuard<'_, Inner>, run: Option<&RunRecord>) {
-        if let Some(instance) = inner.instance.take() {
+        for instance in std::mem::take(&mut inner.instances) {
             instance.set_in_rotation(false);
             self.context.routes.remove(&instance);
         }
         if let Some(run) = run {
-            self.context.ports.give_back(run.port);
+            self.context.ports.give_all_back(run.ports());
         }
         inner.program = None;
         inner.exit = None;

@@ -278,11 +278,14 @@ fn environment(
         ("FLY_REGION", record.region.clone()),
         ("FLY_PRIVATE_IP", record.private_ip()),
         ("FLY_VM_MEMORY_MB", record.memory_mb().to_string()),
-        ("FLY_LOCAL_PROXY", format!("http://127.0.0.1:{}", context.proxy_port)),
+        ("FLY_LOCAL_PROXY", format!("http://127.0.0.1:{}", context.private_port)),
         ("PORT", run.port.to_string()),
         (START_VARIABLE, run.start.clone()),
         (PLATFORM_VARIABLE, context.platform_id.clone()),
     ];
+    let services = record.config.services.iter().map(|service| service.internal_port);
+    let of_services = services.map(|port| (format!("PORT_{port}"), run.port_of(port).to_string()));
+    environment.extend(of_services);
     environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
     environment
 }

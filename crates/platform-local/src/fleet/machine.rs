@@ -54,7 +54,8 @@ pub(super) struct Inner {
     pub(super) record: MachineRecord,
     pub(super) events: Vec<MachineEvent>,
     pub(super) phase: Phase,
-    pub(super) instance: Option<Arc<Instance>>,
+    /// One for each service that the proxy reaches.
+    pub(super) instances: Vec<Arc<Instance>>,
     pub(super) program: Option<Program>,
     /// How the program ended, till the keeper has settled it.
     pub(super) exit: Option<Exit>,
@@ -92,7 +93,7 @@ impl Machine {
             record,
             events,
             phase: Phase::Idle,
-            instance: None,
+            instances: Vec::new(),
             program: None,
             exit: None,
             checks: Checks::default(),
@@ -201,7 +202,7 @@ impl Machine {
 
     /// Lets the world see what the lock guards, and puts the instance into or out of rotation.
     pub(super) fn publish(&self, inner: &Inner) {
-        if let Some(instance) = &inner.instance {
+        for instance in &inner.instances {
             instance.set_in_rotation(inner.belongs_in_rotation());
         }
         self.published.send_replace(inner.snapshot());

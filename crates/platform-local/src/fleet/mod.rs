@@ -75,6 +75,8 @@ pub(crate) struct Context {
     /// Names the state directory, in the environment of each machine.
     pub(crate) platform_id: String,
     pub(crate) proxy_port: u16,
+    /// Where machines reach each other through the proxy.
+    pub(crate) private_port: u16,
     pub(crate) stop: CancellationToken,
     pub(crate) apps: RwLock<BTreeMap<String, AppRecord>>,
 }
@@ -135,6 +137,13 @@ pub(crate) struct Fleet {
     execs: Arc<Semaphore>,
     volumes: Arc<RwLock<BTreeMap<String, VolumeRecord>>>,
     tasks: TaskTracker,
+}
+
+impl Context {
+    /// Whether the proxy has a TLS port.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.settings.tls_listen.is_some()
+    }
 }
 
 impl Fleet {
@@ -364,7 +373,7 @@ impl Fleet {
                 || (run.runtime == Runtime::Container && record.state != MachineState::Starting);
             match found {
                 Some((program, ended)) => {
-                    self.context.ports.keep(run.port);
+                    self.context.ports.keep(run.ports());
                     if let Some(stored) = &mut record.run {
                         stored.identify(program.identity());
                     }

@@ -1,6 +1,6 @@
 //! What is stored of an app and of a machine. It is all that is needed to carry on after a crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use machines_api::types::{
@@ -87,7 +87,11 @@ pub(crate) struct RunRecord {
     /// The machine's version that this runs.
     pub(crate) instance_id: String,
     pub(crate) image_digest: String,
+    /// What its program is told as `PORT`: that of its first service.
     pub(crate) port: u16,
+    /// The ports of its other services, by the port that the config names.
+    #[serde(default)]
+    pub(crate) further_ports: BTreeMap<u16, u16>,
     pub(crate) pid: Option<i32>,
     pub(crate) start_ticks: Option<u64>,
     pub(crate) started_at: Timestamp,
@@ -101,6 +105,16 @@ pub(crate) struct RunRecord {
 }
 
 impl RunRecord {
+    /// Where the program listens for what the config calls this port.
+    pub(crate) fn port_of(&self, internal_port: u16) -> u16 {
+        self.further_ports.get(&internal_port).copied().unwrap_or(self.port)
+    }
+
+    /// All ports that it was given.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        std::iter::once(self.port).chain(self.further_ports.values().copied())
+    }
+
     pub(crate) fn identity(&self) -> Option<Identity> {
         Some(Identity { pid: self.pid?, start_ticks: self.start_ticks? })
     }
@@ -123,6 +137,13 @@ impl MachineRecord {
 
     pub(crate) fn is_gone(&self) -> bool {
         self.state == MachineState::Destroyed
+    }
+
+    /// The ports of its services as the config names them, without the first and each once.
+    pub(crate) fn further_internal_ports(&self) -> BTreeSet<u16> {
+        let mut all = self.config.services.iter().map(|service| service.internal_port);
+        let first = all.next();
+        all.filter(|port| Some(*port) != first).collect()
     }
 
     pub(crate) fn memory_mb(&self) -> u64 {
@@ -231,6 +252,7 @@ pub(super) mod tests {
             instance_id: instance_id.to_owned(),
             image_digest: String::new(),
             port: 1,
+            further_ports: BTreeMap::new(),
             pid: Some(1),
             start_ticks: Some(1),
             started_at: Timestamp::UNIX_EPOCH,

@@ -56,6 +56,7 @@ impl Provider {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
     Info,
+    Warn,
     Error,
 }
 
@@ -63,6 +64,7 @@ impl Level {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
+            Self::Warn => "warn",
             Self::Error => "error",
         }
     }
@@ -127,6 +129,18 @@ impl AppLogs {
             }
         }
         apps.entry(app.to_owned()).or_default().append(line, now);
+    }
+
+    /// Appends a line that is about no machine, unless the log still has it.
+    pub(crate) fn tell_once(&self, app: &str, level: Level, text: String) {
+        let is_known = {
+            let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+            apps.get(app).is_some_and(|log| log.lines.iter().any(|line| line.text == text))
+        };
+        if !is_known {
+            let provider = Provider::Proxy;
+            self.append(app, NewLine { at: None, provider, level, machine: None, text });
+        }
     }
 
     /// Appends what the proxy says with this code, unless it has just said it often enough. The

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::route::Entrance;
+use super::offer::Entrance;
 use crate::clock;
 
 /// More connections than this wait in the kernel's queue.

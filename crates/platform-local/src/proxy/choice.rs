@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{region, route::Instance};
+use super::{offer::Entrance, region, route::Instance};
 
 /// Which machines a request may go to.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Choice {
+    /// Only services that are reached by this.
+    pub(crate) entrance: Entrance,
     /// Only this machine.
     pub(crate) only: Option<String>,
     /// This machine, if it can.
@@ -34,7 +36,9 @@ impl Choice {
     }
 
     pub(super) fn allows(&self, instance: &Instance) -> bool {
-        self.admits(&instance.machine, &instance.region) && !self.excluded.contains(&instance.start)
+        instance.door(self.entrance).is_some()
+            && self.admits(&instance.machine, &instance.region)
+            && !self.excluded.contains(&instance.start)
     }
 
     /// In words, for those who wonder why there is no machine; empty if nothing was wished.

@@ -57,20 +57,16 @@ pub(crate) enum Manner {
 }
 
 impl Manner {
-    /// What the services of a machine ask for. All of them are reached over one port, so that one
-    /// service that speaks HTTP/2 or counts connections decides for all.
-    pub(crate) fn of(services: &[Service]) -> Self {
+    /// What a service asks for. One of its ports that speaks HTTP/2 decides for all.
+    pub(super) fn of(service: &Service) -> Self {
         let speaks_http2 = |port: &Port| {
             port.rest.get("http_options").is_some_and(|options| options["h2_backend"] == true)
         };
-        let counts_connections = |service: &Service| {
-            let kind =
-                service.concurrency.as_ref().and_then(|limits| limits.concurrency_type.as_ref());
-            kind == Some(&ConcurrencyType::Connections)
-        };
-        if services.iter().flat_map(|service| &service.ports).any(speaks_http2) {
+        let limits = service.concurrency.as_ref();
+        let kind = limits.and_then(|limits| limits.concurrency_type.as_ref());
+        if service.ports.iter().any(speaks_http2) {
             Self::Http2
-        } else if services.iter().any(counts_connections) {
+        } else if kind == Some(&ConcurrencyType::Connections) {
             Self::OneEach
         } else {
             Self::Kept

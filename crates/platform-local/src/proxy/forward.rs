@@ -19,6 +19,7 @@ use super::{
     headers::{self, Sender},
     hold::{self, Fruitless, Search},
     journey::{Attempt, Cached, Journey},
+    offer::Entrance,
     region, replay,
     replay_cache::ReplayCache,
     route::Visit,
@@ -83,6 +84,9 @@ impl Forwarder {
             let text = format!("there is no app `{app}`");
             return own_answer(StatusCode::NOT_FOUND, &text, id, active);
         }
+        if let Some(answer) = self.send_to_tls(&app, &parts, origin, &id, &active) {
+            return answer;
+        }
         let app = app.into_owned();
         let body = ReplayableBody::new(incoming, self.body_silence_max);
         let upgrade = upgrade.filter(|_| headers::asks_for_upgrade(&parts));
@@ -94,6 +98,29 @@ impl Forwarder {
         let took = clock::instant().duration_since(begun);
         self.fleet.metrics().app(&app).answered(answer.status().as_u16(), took);
         answer
+    }
+
+    /// The answer to a request by the plain port to an app that wants TLS, whatever it asks for:
+    /// its client shall come again by the TLS port, if there is one.
+    fn send_to_tls(
+        &self,
+        app: &str,
+        parts: &Parts,
+        origin: &Origin,
+        id: &HeaderValue,
+        active: &ActiveRequest,
+    ) -> Option<Response<AnswerBody>> {
+        let tls = self.tls.as_ref().filter(|_| origin.sender.entrance == Entrance::Plain)?;
+        let forces_https = self.fleet.routes().forces_https(app);
+        if !forces_https.unwrap_or_else(|| self.fleet.forces_https(app)) {
+            return None;
+        }
+        let address = headers::https_address(parts, tls.port)?;
+        let (status, text) = (StatusCode::MOVED_PERMANENTLY, "this app is served by https only");
+        let mut answer = own_answer(status, text, id.clone(), active.again());
+        answer.headers_mut().insert(header::LOCATION, address);
+        self.fleet.metrics().app(app).answered(status.as_u16(), Duration::ZERO);
+        Some(answer)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a journey, each used once")]
@@ -113,6 +140,7 @@ impl Forwarder {
             value.to_str().ok().map(str::to_owned)
         };
         let choice = Choice {
+            entrance: origin.sender.entrance,
             only: wanted(headers::FORCE_INSTANCE),
             prefer: wanted(headers::PREFER_INSTANCE),
             regions: regions(wanted(headers::FORCE_REGION), wanted(headers::PREFER_REGION)),
@@ -266,6 +294,9 @@ impl Forwarder {
             own_answer(status, text, journey.id.clone(), active)
         } else {
             headers::prepare_answer(&mut parts.headers, parts.version, journey.id.clone(), false);
+            if let Some(door) = instance.door(journey.search.choice.entrance) {
+                door.adorn(&mut parts.headers);
+            }
             parts.version = Version::HTTP_11;
             let mut body = MachineBody::new(incoming, sender, journey.worker, visit);
             if let Err(error) = body.begin().await {

@@ -8,6 +8,8 @@ use http::{
     request::Parts,
 };
 
+use super::offer::Entrance;
+
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("fly-request-id");
 pub(super) const REPLAY: HeaderName = HeaderName::from_static("fly-replay");
 pub(super) const REPLAY_SOURCE: HeaderName = HeaderName::from_static("fly-replay-src");
@@ -38,15 +40,15 @@ const SERVER: HeaderValue = HeaderValue::from_static("platform-local");
 /// Who sent a request, and how it came: the same for all requests of a connection.
 #[derive(Debug, Clone)]
 pub(super) struct Sender {
-    pub(super) is_secure: bool,
+    pub(super) entrance: Entrance,
     address: HeaderValue,
     port: HeaderValue,
 }
 
 impl Sender {
-    pub(super) fn new(address: IpAddr, proxy_port: u16, is_secure: bool) -> Self {
+    pub(super) fn new(address: IpAddr, proxy_port: u16, entrance: Entrance) -> Self {
         let value = |text: String| HeaderValue::try_from(text).expect("an address is plain text");
-        Self { is_secure, address: value(address.to_string()), port: proxy_port.into() }
+        Self { entrance, address: value(address.to_string()), port: proxy_port.into() }
     }
 }
 
@@ -74,6 +76,15 @@ pub(super) fn host_of(parts: &Parts) -> Option<&str> {
     let from_header = || parts.headers.get(HOST)?.to_str().ok();
     let host = parts.uri.authority().map(http::uri::Authority::as_str).or_else(from_header)?;
     host.split(':').next()
+}
+
+/// The same address by TLS.
+pub(super) fn https_address(parts: &Parts, port: u16) -> Option<HeaderValue> {
+    let host = host_of(parts)?;
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let path = if path.starts_with('/') { path } else { "/" };
+    HeaderValue::try_from(format!("https://{host}{port}{path}")).ok()
 }
 
 /// The app that a host names: `APP.localhost` or `APP.fly.dev`.
@@ -123,7 +134,7 @@ pub(super) fn prepare_request(
         }
         None => sender.address.clone(),
     };
-    let secure = if sender.is_secure { ("https", "on") } else { ("http", "off") };
+    let secure = if sender.entrance == Entrance::Tls { ("https", "on") } else { ("http", "off") };
     headers.insert(X_FORWARDED_FOR, forwarded);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(secure.0));
     headers.insert(X_FORWARDED_PORT, sender.port.clone());
@@ -259,7 +270,7 @@ mod tests {
         for (name, value) in pairs {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        let sender = Sender::new(IpAddr::from([127, 0, 0, 1]), 80, false);
+        let sender = Sender::new(IpAddr::from([127, 0, 0, 1]), 80, Entrance::Plain);
         prepare_request(&mut headers, Version::HTTP_11, &sender, &LOCAL, &ID, is_upgrade);
         headers
     }

@@ -12,6 +12,7 @@ use super::{
     choice::Choice,
     connections::Manner,
     forward::Forwarder,
+    offer::Entrance,
     route::{Instance, Visit},
     trouble::{Cause, Trouble},
 };
@@ -204,6 +205,12 @@ pub(super) async fn find(
 
 async fn hold(forwarder: &Forwarder, app: &str, search: &mut Search) -> Result<Visit, Fruitless> {
     let fleet = &forwarder.fleet;
+    let entrance = search.choice.entrance;
+    if fleet.offers_nothing(app, entrance) {
+        let external = if entrance == Entrance::Tls { 443 } else { 80 };
+        let trouble = Trouble::of_app(Cause::NotOffered { app: app.to_owned(), external });
+        return Err(Fruitless { ending: Ending::NoCandidate, trouble });
+    }
     let routes = fleet.routes();
     let waiting = routes.wait(app);
     // Subscribed before the first look, so that no change between look and wait is missed.

@@ -198,7 +198,7 @@ impl Journey {
             ..Choice::default()
         };
         let timeout = replay.timeout.map_or(hold, |timeout| timeout.min(REPLAY_TIMEOUT_MAX));
-        self.search = Search::new(choice, timeout);
+        self.search_anew(choice, timeout);
         self.cached = Cached::Nothing;
     }
 
@@ -212,6 +212,12 @@ impl Journey {
         for (name, value) in transform.set {
             self.headers.insert(name, value);
         }
+    }
+
+    /// Looks for another machine, by the same entrance.
+    fn search_anew(&mut self, choice: Choice, hold: Duration) {
+        let entrance = self.search.choice.entrance;
+        self.search = Search::new(Choice { entrance, ..choice }, hold);
     }
 
     /// Turns the request back to whoever had it replayed, if that is wished; says whether it is.
@@ -228,7 +234,7 @@ impl Journey {
             Fallback::ForceSelf => Choice { only: Some(machine), ..Choice::default() },
             Fallback::PreferSelf => Choice { prefer: Some(machine), ..Choice::default() },
         };
-        self.search = Search::new(choice, hold);
+        self.search_anew(choice, hold);
         true
     }
 
@@ -251,7 +257,7 @@ impl Journey {
             app: std::mem::replace(&mut self.app, found.target.app),
             choice: self.search.choice.clone(),
         };
-        self.search = Search::new(found.target.choice, hold);
+        self.search_anew(found.target.choice, hold);
         headers::set(&mut self.headers, headers::CACHE_STATUS, "hit");
         self.cached = Cached::Followed(Box::new(before));
     }
@@ -264,7 +270,7 @@ impl Journey {
         cache.forget(&self.asked());
         self.headers.remove(headers::CACHE_STATUS);
         self.app = before.app;
-        self.search = Search::new(before.choice, hold);
+        self.search_anew(before.choice, hold);
         true
     }
 

@@ -16,6 +16,7 @@ mod handshake;
 mod headers;
 mod hold;
 mod journey;
+mod offer;
 mod region;
 mod replay;
 mod replay_cache;
@@ -32,8 +33,8 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use choice::Choice;
-pub(crate) use connections::Manner;
 pub(crate) use headers::app_of;
+pub(crate) use offer::{Entrance, Offer, forces_https, has_offer, left_out, offers};
 pub(crate) use route::{Instance, InstanceSpec, Routes};
 
 use crate::fleet::Fleet;
@@ -42,7 +43,6 @@ use connections::WORKERS_MAX;
 use forward::Forwarder;
 use handshake::Tls;
 use replay_cache::ReplayCache;
-use route::Entrance;
 use worker::{Worker, WorkerHandle};
 
 /// A proxy that is serving.
@@ -58,6 +58,8 @@ pub(crate) struct Proxy {
 pub(crate) struct Listeners {
     pub(crate) plain: TcpListener,
     pub(crate) plain_port: u16,
+    /// Beside a TLS port, for those to whom it does not matter.
+    pub(crate) private: Option<TcpListener>,
     pub(crate) tls: Option<TlsListener>,
 }
 
@@ -72,7 +74,7 @@ pub(crate) struct TlsListener {
 impl Proxy {
     /// Serves the fleet's apps to those who connect.
     pub(crate) fn serve(listeners: Listeners, fleet: Fleet) -> io::Result<Self> {
-        let Listeners { plain, plain_port: port, tls } = listeners;
+        let Listeners { plain, plain_port: port, private, tls } = listeners;
         let (secret, tls) =
             tls.map(|tls| (tls.listener, Tls { config: tls.config, port: tls.port })).unzip();
         let settings = fleet.settings();
@@ -99,8 +101,9 @@ impl Proxy {
             let queues = workers.iter().map(WorkerHandle::queue).collect();
             tokio::spawn(accept::accept(listener, entrance, queues, room.clone(), stop.clone()))
         };
-        let secret = secret.map(|listener| accept(listener, Entrance::Tls));
-        let acceptors = [accept(plain, Entrance::Plain)].into_iter().chain(secret).collect();
+        let mut acceptors = vec![accept(plain, Entrance::Plain)];
+        acceptors.extend(private.map(|listener| accept(listener, Entrance::Private)));
+        acceptors.extend(secret.map(|listener| accept(listener, Entrance::Tls)));
         Ok(Self { stop, acceptors, workers })
     }
 

@@ -22,8 +22,9 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     choice::Choice,
-    connections::{Connections, Manner},
+    connections::Connections,
     headers::Signature,
+    offer::{Door, Doors, Entrance, Offer},
     region,
 };
 use crate::{clock, fault::Target, metrics::MachineMeter};
@@ -34,15 +35,7 @@ pub(crate) const SOFT_LIMIT_DEFAULT: usize = 20;
 /// Milliseconds between two looks for a machine to start beside one that is over its soft limit.
 const HELP_PERIOD_MS: u64 = 100;
 
-/// By which of the proxy's ports a request came.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Entrance {
-    #[default]
-    Plain,
-    Tls,
-}
-
-/// One start of one machine, as the proxy sees it. Its connections end with it, so that no
+/// One service of one start of one machine, as the proxy sees it. Its connections end with it, so that no
 /// connection to an old version is ever used for a new one.
 #[derive(Debug)]
 pub(crate) struct Instance {
@@ -57,6 +50,7 @@ pub(crate) struct Instance {
     /// Counts what this machine answers, over all its starts.
     pub(crate) meter: Arc<MachineMeter>,
     connections: Connections,
+    doors: Doors,
     signature: Signature,
     /// Where requests wait that find the app's machines full.
     room: OnceLock<Arc<Room>>,
@@ -80,9 +74,7 @@ pub(crate) struct InstanceSpec {
     pub(crate) image_digest: String,
     pub(crate) region: String,
     pub(crate) address: SocketAddr,
-    pub(crate) soft_limit: Option<usize>,
-    pub(crate) hard_limit: Option<usize>,
-    pub(crate) manner: Manner,
+    pub(crate) offer: Offer,
     pub(crate) drained: Arc<Notify>,
     pub(crate) meter: Arc<MachineMeter>,
 }
@@ -90,7 +82,8 @@ pub(crate) struct InstanceSpec {
 impl Instance {
     /// An instance that is not in rotation yet.
     pub(crate) fn new(spec: InstanceSpec) -> Arc<Self> {
-        let hard_limit = spec.hard_limit.unwrap_or(usize::MAX);
+        let Offer { soft_limit, hard_limit, manner, doors, .. } = spec.offer;
+        let hard_limit = hard_limit.unwrap_or(usize::MAX);
         Arc::new(Self {
             signature: Signature::new(&spec.machine, &spec.image_digest),
             app: spec.app,
@@ -98,9 +91,10 @@ impl Instance {
             start: spec.start,
             image_digest: spec.image_digest,
             region: spec.region,
-            soft_limit: spec.soft_limit.unwrap_or(SOFT_LIMIT_DEFAULT).min(hard_limit),
+            soft_limit: soft_limit.unwrap_or(SOFT_LIMIT_DEFAULT).min(hard_limit),
             hard_limit,
-            connections: Connections::new(spec.address, spec.manner, Arc::clone(&spec.meter)),
+            connections: Connections::new(spec.address, manner, Arc::clone(&spec.meter)),
+            doors,
             meter: spec.meter,
             room: OnceLock::new(),
             in_rotation: AtomicBool::new(false),
@@ -128,6 +122,12 @@ impl Instance {
 
     pub(super) fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    /// What the service says about requests that come by this entrance; nothing if it is not
+    /// reached by it.
+    pub(super) fn door(&self, entrance: Entrance) -> Option<&Door> {
+        self.doors.at(entrance)
     }
 
     pub(super) fn signature(&self) -> &Signature {
@@ -355,6 +355,14 @@ impl Routes {
         table.get(app)?.first().cloned()
     }
 
+    /// Whether the app wants whoever comes by the plain port to come by TLS; nothing if no machine
+    /// of it runs.
+    pub(super) fn forces_https(&self, app: &str) -> Option<bool> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut instances = table.get(app)?.iter();
+        Some(instances.any(|instance| instance.doors.forces_https()))
+    }
+
     /// Closes what one worker has kept open for nothing.
     pub(super) fn tidy(&self, worker: usize) {
         for instance in self.table().values().flatten() {
@@ -393,8 +401,14 @@ impl Routes {
 mod tests {
     use std::{collections::BTreeSet, thread};
 
-    use super::*;
+    use super::{super::offer, *};
     use crate::metrics::Metrics;
+
+    fn offer() -> Offer {
+        let services = r#"[{"internal_port": 8080}]"#;
+        let services: Vec<_> = serde_json::from_str(services).expect("services");
+        offer::offers(&services, false).remove(0)
+    }
 
     fn instance(machine: &str, hard_limit: Option<usize>) -> Arc<Instance> {
         let instance = Instance::new(InstanceSpec {
@@ -404,9 +418,7 @@ mod tests {
             image_digest: String::new(),
             region: "ord".to_owned(),
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
-            soft_limit: None,
-            hard_limit,
-            manner: Manner::Kept,
+            offer: Offer { hard_limit, ..offer() },
             drained: Arc::default(),
             meter: Metrics::default().machine("app", machine),
         });

@@ -27,6 +27,11 @@ pub(super) enum Cause {
     /// No machine can be tried, and none is coming.
     #[error("no known healthy instances found for route: {about}")]
     NoMachine { about: String },
+    /// Fly takes no connection there.
+    #[error(
+        "no known healthy instances found for route: `{app}` has no service on port {external}"
+    )]
+    NotOffered { app: String, external: u16 },
     #[error("could not find local instance for route: `{app}` has no machine `{wanted}`")]
     MachineMissing { app: String, wanted: String },
     /// Machines were tried or waited for, in vain.
@@ -121,7 +126,7 @@ impl Trouble {
     /// Fly's code.
     pub(super) fn code(&self) -> &'static str {
         match &self.cause {
-            Cause::NoMachine { .. } => "PR01",
+            Cause::NoMachine { .. } | Cause::NotOffered { .. } => "PR01",
             Cause::MachineMissing { .. } => "PR02",
             Cause::NoCandidate { .. } => "PR03",
             Cause::Crowded { .. } => "PR04",
@@ -161,6 +166,7 @@ impl Trouble {
         match &self.cause {
             Cause::NoCandidate { last, .. } => last.status(),
             Cause::NoMachine { .. }
+            | Cause::NotOffered { .. }
             | Cause::MachineMissing { .. }
             | Cause::Crowded { .. }
             | Cause::NotAwake { .. }
@@ -190,6 +196,10 @@ impl Cause {
             Some("let the program listen on the port that its environment names as `PORT`")
         } else if matches!(last, Self::ConnectionsFull { .. } | Self::RequestsFull { .. }) {
             Some("raise `hard_limit`, or add machines")
+        } else if matches!(last, Self::NotOffered { external: 443, .. }) {
+            Some("give a service a port 443 with the handlers `tls` and `http`")
+        } else if matches!(last, Self::NotOffered { .. }) {
+            Some("give a service a port 80 with the handler `http`")
         } else if matches!(last, Self::NoMachine { .. } | Self::NotStarted(_)) {
             Some("`holdpoint logs APP` tells what became of its machines")
         } else {

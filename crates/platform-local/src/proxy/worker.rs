@@ -34,7 +34,7 @@ use super::{
     forward::{Forwarder, Origin},
     handshake::Secured,
     headers::Sender,
-    route::Entrance,
+    offer::Entrance,
 };
 use crate::clock;
 
@@ -133,7 +133,7 @@ impl Worker {
     async fn serve(self, client: Client) {
         let peer = client.peer;
         let conversed = match client.entrance {
-            Entrance::Plain => self.converse(client).await,
+            Entrance::Plain | Entrance::Private => self.converse(client).await,
             // Large, and apart so that it makes no plain connection large.
             Entrance::Tls => Box::pin(self.converse_in_secret(client)).await,
         };
@@ -143,7 +143,7 @@ impl Worker {
     }
 
     async fn converse(self, client: Client) -> Result<(), hyper::Error> {
-        let Client { stream, peer, place, .. } = client;
+        let Client { stream, peer, entrance, place } = client;
         let begun = async {
             let stream = TcpStream::from_std(stream)?;
             stream.set_nodelay(true)?;
@@ -156,7 +156,7 @@ impl Worker {
         };
         match begun {
             Ok((stream, is_http2)) => {
-                let sender = Sender::new(peer.ip(), self.port, false);
+                let sender = Sender::new(peer.ip(), self.port, entrance);
                 self.speak(stream, is_http2, sender, place, end_in_reset).await
             }
             Err(error) => {
@@ -181,7 +181,7 @@ impl Worker {
         };
         match begun {
             Ok(Secured { stream, is_http2 }) => {
-                let sender = Sender::new(peer.ip(), tls.port, true);
+                let sender = Sender::new(peer.ip(), tls.port, Entrance::Tls);
                 let reset = |stream: &TlsStream<TcpStream>| end_in_reset(stream.get_ref().0);
                 self.speak(stream, is_http2, sender, place, reset).await
             }

@@ -1,4 +1,4 @@
-//! Gives each machine a port that is free.
+//! Gives each machine the ports that it needs, which are free.
 //!
 //! Ports come from below the range that the kernel hands to outgoing connections, so that no
 //! connection takes a port between its choice and the moment when the machine listens on it.
@@ -39,27 +39,35 @@ impl PortPool {
         Self { taken: Mutex::new(BTreeSet::new()), end }
     }
 
-    /// Takes a free port.
-    pub(crate) fn take(&self) -> io::Result<u16> {
+    /// Takes so many free ports, or none.
+    pub(crate) fn take(&self, count: usize) -> io::Result<Vec<u16>> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ports = Vec::new();
         for _ in 0..TRIES_MAX {
+            if ports.len() == count {
+                taken.extend(&ports);
+                return Ok(ports);
+            }
             // At random, because other platforms on this computer choose from the same range.
             let port = rand::rng().random_range(PORT_MIN..self.end);
-            if !taken.contains(&port) && TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
-                taken.insert(port);
-                return Ok(port);
+            let is_known = taken.contains(&port) || ports.contains(&port);
+            if !is_known && TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+                ports.push(port);
             }
         }
         Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no free port was found"))
     }
 
-    /// Notes the port of a machine that was adopted.
-    pub(crate) fn keep(&self, port: u16) {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(port);
+    /// Notes the ports of a machine that was adopted.
+    pub(crate) fn keep(&self, ports: impl Iterator<Item = u16>) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).extend(ports);
     }
 
-    pub(crate) fn give_back(&self, port: u16) {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&port);
+    pub(crate) fn give_all_back(&self, ports: impl Iterator<Item = u16>) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        for port in ports {
+            taken.remove(&port);
+        }
     }
 }
 
@@ -70,7 +78,7 @@ mod tests {
     #[test]
     fn no_port_is_given_twice_and_each_can_be_listened_on() {
         let pool = PortPool::new();
-        let ports: BTreeSet<u16> = (0..50).map(|_| pool.take().expect("a port")).collect();
+        let ports: BTreeSet<u16> = (0..25).flat_map(|_| pool.take(2).expect("ports")).collect();
         assert_eq!(ports.len(), 50);
         for port in ports {
             assert!(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok(), "{port}");

@@ -10,6 +10,9 @@ pub fn properties() -> Vec<(&'static str, &'static str, Value)> {
         ("Machine", "version", json!({"type": "string"})),
         // The file says `off`, `stop` or `suspend`; the live API writes false, true or `suspend`.
         ("fly.MachineService", "autostop", json!({"enum": [false, true, "suspend"]})),
+        // Texts, lists of them or `false`, as Fly's documents of `fly.toml` show; the file has `{}`
+        // for whatever the server's language calls any value.
+        ("fly.HTTPResponseOptions", "headers", json!({"type": "object"})),
         // The version that a list of secrets stands for, as a write tells it.
         ("AppSecrets", "version", json!({"type": "integer"})),
         // Errors of app and address routes come from another service of Fly's, which says

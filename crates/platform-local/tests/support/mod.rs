@@ -29,6 +29,7 @@ pub mod load;
 pub mod process;
 pub mod schema;
 pub mod state;
+pub mod tls;
 pub mod witness;
 pub mod writer;
 
@@ -166,7 +167,8 @@ pub fn config(image: &ImageDigest, env: &[(&str, &str)]) -> MachineConfig {
         "stop_config": {"timeout": "5s", "signal": "SIGTERM"},
         "services": [{
             "protocol": "tcp", "internal_port": 8080, "autostart": true,
-            "ports": [{"port": 80, "handlers": ["http"]}],
+            "ports": [{"port": 80, "handlers": ["http"]},
+                      {"port": 443, "handlers": ["tls", "http"]}],
             "checks": [{"type": "http", "path": "/health", "interval": "1s", "timeout": "5s",
                         "grace_period": "30s"}]
         }]
