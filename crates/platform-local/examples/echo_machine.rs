@@ -21,6 +21,8 @@ use axum::{
     routing::{get, post},
 };
 use futures::StreamExt as _;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
 use hyper_util::rt::TokioIo;
 
 #[tokio::main(flavor = "current_thread")]
@@ -50,6 +52,8 @@ async fn main() -> std::io::Result<()> {
         .route("/headers", get(headers))
         .route("/slow", get(slow))
         .route("/echo", post(|body: Bytes| async move { body }))
+        .route("/sink", post(sink))
+        .route("/trailers", post(trailers))
         .route("/replay", get(replay).post(replay))
         .route("/answer", get(answer).post(answer))
         .route("/count", post(count))
@@ -190,6 +194,25 @@ async fn hold(Query(query): Query<Vec<(String, usize)>>) -> String {
         std::mem::forget(vec![1_u8; megabytes << 20]);
     });
     "soon".to_owned()
+}
+
+/// Takes a body of any size and says how long it was.
+async fn sink(request: Request) -> String {
+    let mut pieces = request.into_body().into_data_stream();
+    let mut bytes = 0;
+    while let Some(Ok(piece)) = pieces.next().await {
+        bytes += piece.len();
+    }
+    bytes.to_string()
+}
+
+/// Sends the trailers of the request back, as trailers.
+async fn trailers(request: Request) -> Response {
+    let body = request.into_body().collect().await.ok();
+    let trailers = body.and_then(|body| body.trailers().cloned()).unwrap_or_default();
+    let frames = [Frame::data(Bytes::from_static(b"body")), Frame::trailers(trailers)];
+    let frames = futures::stream::iter(frames.map(Ok::<_, std::io::Error>));
+    ([("trailer", "x-sum")], Body::new(StreamBody::new(frames))).into_response()
 }
 
 /// Ends in the middle of a request, without an answer.

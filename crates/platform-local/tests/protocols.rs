@@ -3,11 +3,11 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use reqwest::{Method, StatusCode, Version};
 use serde_json::json;
-use support::World;
+use support::{World, process::PlatformProcess, state::StateDirectory};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -179,4 +179,50 @@ async fn one_address_cannot_take_all_connections() {
     })
     .await;
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_pass_in_requests_and_in_answers() {
+    let world = World::new().await;
+    world.app("shop", 1).await;
+    let mut stream = connect(&world).await;
+    let ask = "POST /trailers HTTP/1.1\r\nhost: shop.localhost\r\nte: trailers\r\n\
+               trailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n\
+               5\r\nhello\r\n0\r\nx-sum: 4711\r\n\r\n";
+    stream.write_all(ask.as_bytes()).await.expect("sent");
+    let answer = read_until(&mut stream, "\r\n0\r\n").await;
+    let rest = if answer.ends_with("\r\n\r\n") {
+        String::new()
+    } else {
+        read_until(&mut stream, "\r\n\r\n").await
+    };
+    let answer = answer + &rest;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.ends_with("4\r\nbody\r\n0\r\nx-sum: 4711\r\n\r\n"), "{answer}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_much_larger_than_what_is_kept_of_it_streams_through() {
+    const PIECES: usize = 256;
+    let state = StateDirectory::new();
+    let platform = PlatformProcess::start(state.path());
+    let api = platform.api.clone();
+    let image = api.push_image(&[]).await;
+    api.create_app("shop").await;
+    let made = api.create("shop", support::config(&image, &[])).await;
+    api.ready("shop", &made.id).await;
+    let before_kb = platform.memory_peak_kb();
+    let piece = bytes::Bytes::from(vec![b'x'; 1 << 20]);
+    let pieces =
+        futures::stream::iter((0..PIECES).map(move |_| Ok::<_, Infallible>(piece.clone())));
+    let request =
+        api.request(Method::POST, "shop", "/sink").body(reqwest::Body::wrap_stream(pieces));
+    let answer = request.send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.text().await.expect("a body"), (PIECES << 20).to_string());
+    let grown_kb = platform.memory_peak_kb() - before_kb;
+    // 10 MB are kept for another try.
+    assert!(grown_kb < 64 << 10, "{grown_kb} KB for a body of {PIECES} MB");
+    platform.kill();
 }

@@ -116,3 +116,61 @@ async fn answers_carry_the_headers_that_their_port_wants_and_not_those_that_it_f
     assert!(answer.headers().contains_key("content-type"));
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_counts_connections_gets_one_for_each_request() {
+    let world = World::new().await;
+    for (app, kind) in [("kept", "requests"), ("each", "connections")] {
+        let service = json!({"protocol": "tcp", "internal_port": 8080,
+                             "ports": [{"port": 80, "handlers": ["http"]}],
+                             "concurrency": {"type": kind, "soft_limit": 20}});
+        world.api.create_app(app).await;
+        let made = world.api.create(app, config(&world, json!([service]))).await;
+        world.api.ready(app, &made.id).await;
+        let url = format!("http://{}/", world.api.proxy);
+        // One worker of the proxy answers whatever comes by one connection.
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        for _ in 0..5 {
+            let request = client.get(&url).header("host", format!("{app}.localhost"));
+            let answer = request.send().await.expect("an answer");
+            assert_eq!(answer.status(), StatusCode::OK);
+            answer.bytes().await.expect("a body");
+        }
+    }
+    let metrics = world.api.metrics().await;
+    let connects = |app: &str| {
+        let start = format!("fly_app_connect_time_seconds_count{{app=\"{app}\"");
+        let line = metrics.lines().find(|line| line.starts_with(&start)).expect("a line");
+        line.rsplit(' ').next().and_then(|count| count.parse::<u32>().ok()).expect("a number")
+    };
+    assert_eq!(connects("each"), 5, "{metrics}");
+    assert!(connects("kept") < 5, "{metrics}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_at_its_soft_limit_comes_after_those_that_are_below_theirs() {
+    let world = World::new().await;
+    world.api.create_app("shop").await;
+    let mut ids = Vec::new();
+    for soft_limit in [1, 20] {
+        let service = json!({"protocol": "tcp", "internal_port": 8080,
+                             "ports": [{"port": 80, "handlers": ["http"]}],
+                             "concurrency": {"type": "requests", "soft_limit": soft_limit}});
+        let made = world.api.create("shop", config(&world, json!([service]))).await;
+        world.api.ready("shop", &made.id).await;
+        ids.push(made.id);
+    }
+    // Each answer has begun, and none ends.
+    let mut answers = Vec::new();
+    for _ in 0..8 {
+        let request = world.api.request(reqwest::Method::GET, "shop", "/events");
+        answers.push(request.send().await.expect("an answer"));
+    }
+    let on =
+        |id: &str| answers.iter().filter(|answer| answer.headers()["x-served-by"] == id).count();
+    let counts: Vec<_> = ids.iter().map(|id| on(id)).collect();
+    assert_eq!(counts, [1, 7]);
+    drop(answers);
+    world.end().await;
+}
