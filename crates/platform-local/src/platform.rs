@@ -31,6 +31,11 @@ use crate::{
 /// So long requests to the API may finish when the platform stops; waits are broken off.
 const API_FINISH_MAX: Duration = Duration::from_secs(5);
 
+/// A platform that is killed while it starts a program leaves the state directory held till that
+/// program runs: so often it is tried to take hold of it, with this pause.
+const HOLD_TRIES: u32 = 20;
+const HOLD_PAUSE: Duration = Duration::from_millis(50);
+
 /// A platform that serves. Dropped without [`Platform::stop`], it serves until its runtime ends.
 #[derive(Debug)]
 pub struct Platform {
@@ -63,7 +68,7 @@ impl Platform {
         if settings.token.trim().is_empty() {
             return Err(StartError::EmptyToken);
         }
-        let (state, lock) = hold(&settings.state_dir)?;
+        let (state, lock) = hold(&settings.state_dir).await?;
         // Machines run in other directories: every path must hold there too.
         settings.state_dir.clone_from(&state);
         let store = open_store(&state).await?;
@@ -199,7 +204,7 @@ async fn identify(store: &Store) -> Result<String, StartError> {
 }
 
 /// Takes hold of the state directory for this process alone.
-fn hold(state: &Path) -> Result<(PathBuf, File), StartError> {
+async fn hold(state: &Path) -> Result<(PathBuf, File), StartError> {
     let failed = |operation| state_error(operation, state);
     let is_new = !state.exists();
     fs::create_dir_all(state).map_err(failed("create"))?;
@@ -216,7 +221,15 @@ fn hold(state: &Path) -> Result<(PathBuf, File), StartError> {
         .truncate(false)
         .open(path)
         .map_err(failed("write to"))?;
-    match file.try_lock() {
+    let mut tries = 0;
+    let locked = loop {
+        match file.try_lock() {
+            Err(fs::TryLockError::WouldBlock) if tries < HOLD_TRIES => tries += 1,
+            locked => break locked,
+        }
+        clock::pause(HOLD_PAUSE).await;
+    };
+    match locked {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => {
             let mut holder = String::new();
