@@ -18,7 +18,7 @@ use crate::{
     api, clock,
     error::StartError,
     fault::{self, Faults},
-    fleet::{Context, Fleet},
+    fleet::{Context, Fleet, UnpackedImages},
     identity, log,
     metrics::Metrics,
     proxy::{Listeners, Proxy, Routes, TlsListener},
@@ -79,19 +79,14 @@ impl Platform {
         let platform_id = identify(&store).await?;
         let tls = listen_secretly(&store, &settings, &platform_id).await?;
         let (tls_listener, tls) = tls.unzip();
-        let private = match tls {
-            Some(_) => {
-                let wanted = (Ipv4Addr::LOCALHOST, 0).into();
-                Some(listen(&store, "private port", "private_port", wanted).await?)
-            }
-            None => None,
-        };
+        let private = if tls.is_some() { Some(listen_privately(&store).await?) } else { None };
         let (private_listener, private_address) = private.unzip();
         let private_address = private_address.unwrap_or(proxy_address);
         fault::clear_leftovers(&state);
         let faults = Faults::open(store.clone(), settings.allow_faults).await?;
         let context = Context {
             images: Layout::open(state.join("images"))?,
+            unpacked: UnpackedImages::begin(state.join("unpacked")),
             store,
             routes: Routes::new(),
             metrics: Metrics::default(),
@@ -266,6 +261,11 @@ fn state_error(
 ) -> impl FnOnce(io::Error) -> StartError + use<> {
     let path = state.to_owned();
     move |source| StartError::StateDirectory { operation, path, source }
+}
+
+/// Listens for the machines alone.
+async fn listen_privately(store: &Store) -> Result<(TcpListener, SocketAddr), StartError> {
+    listen(store, "private port", "private_port", (Ipv4Addr::LOCALHOST, 0).into()).await
 }
 
 /// Listens. With port 0 the port of the last run is tried first: machines that still run know it.

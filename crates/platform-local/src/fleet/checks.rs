@@ -31,7 +31,7 @@ const GRACE_DEFAULT: Duration = Duration::from_secs(1);
 /// Between start and first pass a check is made this soon, and then ever more slowly up to the
 /// longest wait, whatever its interval: a deployment waits for that pass, and so do the requests
 /// that are held for the machine.
-const EAGER_MIN: Duration = Duration::from_millis(5);
+const EAGER_MIN: Duration = Duration::from_millis(1);
 const EAGER_MAX: Duration = Duration::from_millis(200);
 
 /// More checks than this on one machine are not made.

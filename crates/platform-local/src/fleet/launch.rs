@@ -11,10 +11,7 @@ use std::{
 
 use machines_api::types::{MachineConfig, Mount};
 use oci_image::{
-    DigestError, ImageDigest,
-    layout::LayoutError,
-    manifest::ImageConfig,
-    unpack::{Limits, UnpackError, unpack},
+    DigestError, ImageDigest, layout::LayoutError, manifest::ImageConfig, unpack::UnpackError,
 };
 
 use super::{
@@ -138,7 +135,8 @@ pub(super) async fn make_ready(
     }
 }
 
-/// Makes everything for a process. It takes as long as copying the image does.
+/// Makes everything for a process. It takes as long as copying the image does, and the first time
+/// as long as unpacking it.
 fn prepare(
     context: &Context,
     record: &MachineRecord,
@@ -148,7 +146,7 @@ fn prepare(
     let root = files.root(&run.start);
     files.remove_roots_except(None);
     let digest: ImageDigest = run.image_digest.parse()?;
-    let image = unpack(&context.images, &digest, &root, Limits::default())?;
+    let image = context.unpacked.copy_to(&context.images, &digest, &root)?;
     for mount in &record.config.mounts {
         link_volume(&root, mount, &files.volume(mount))?;
     }

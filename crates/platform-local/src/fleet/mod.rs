@@ -17,6 +17,7 @@ mod record;
 mod release;
 mod signal;
 mod transition;
+mod unpacked;
 mod volumes;
 mod wait;
 
@@ -35,6 +36,7 @@ pub(crate) use events::Source;
 pub(crate) use machine::Machine;
 pub(crate) use record::{AppRecord, MachineRecord};
 pub(crate) use release::{NewRelease, ReleaseRecord};
+pub(crate) use unpacked::UnpackedImages;
 pub(crate) use wait::Awaited;
 
 use crate::{
@@ -66,6 +68,7 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
     pub(crate) images: Layout,
+    pub(crate) unpacked: UnpackedImages,
     pub(crate) routes: Routes,
     pub(crate) metrics: Metrics,
     pub(crate) faults: Faults,
