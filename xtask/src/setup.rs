@@ -12,6 +12,8 @@ const DEBIAN_PACKAGES: &[(&str, &str)] = &[
     ("gcc", "compiles SQLite and the TLS library, and links"),
     ("git", "Holdpoint reads the facts of a commit with it, and so do its tests"),
     ("libc6-dev", "static binaries link its `libc.a`"),
+    ("nodejs", "runs another client of the Machines API, in a test"),
+    ("npm", "fetches that client"),
     ("podman", "runs machines in containers, in the tests of that"),
     ("prometheus", "asks the platform's metrics what an operator asks, in the tests of that"),
     ("runc", "starts those containers, under every layout of control groups"),
@@ -73,7 +75,12 @@ fn install_packages() -> Result<(), Failure> {
         .run()
 }
 
+/// Whether Debian's package is there, or a program of that name from elsewhere: the Node of others
+/// brings its own `npm`, and does not go together with Debian's.
 fn has_package(package: &str) -> bool {
+    if Invocation::new(package, &["--version"]).output().is_ok() {
+        return true;
+    }
     Invocation::new("dpkg-query", &["--show", "--showformat=${db:Status-Status}", package])
         .output()
         .is_ok_and(|status| status == "installed")

@@ -70,7 +70,8 @@ async fn view(fleet: &Fleet, app: &AppRecord) -> Result<App, Refusal> {
         id: app.id.clone(),
         name: app.name.clone(),
         internal_numeric_id: None,
-        network: app.network.clone(),
+        // Fly always names one, and some clients refuse an app without.
+        network: Some(app.network.clone().unwrap_or_else(|| "default".to_owned())),
         status: Some(fleet.app_status(app).await?.to_owned()),
         machine_count: machines,
         volume_count: fleet.volumes_of(&app.name).len() as u64,

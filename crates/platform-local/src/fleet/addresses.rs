@@ -8,6 +8,9 @@ use crate::{clock, error::Refusal, identity};
 /// Addresses of one app.
 const ADDRESSES_MAX: usize = 50;
 
+/// What addresses of the private network begin with.
+pub(crate) const PRIVATE_PREFIX: &str = "fdaa:0:1:0:1::";
+
 impl Fleet {
     /// Gives an app an address; the one that it has, if another would be the same.
     pub(crate) async fn assign_address(
@@ -22,7 +25,7 @@ impl Fleet {
             // Only there the proxy listens.
             "v4" | "shared_v4" => self.context.settings.proxy_listen.ip().to_string(),
             "v6" => format!("fdaa:0:2:{}::1", identity::address_part()),
-            "private_v6" => format!("fdaa:0:1:0:1::{}", identity::address_part()),
+            "private_v6" => format!("{PRIVATE_PREFIX}{}", identity::address_part()),
             other => {
                 return Err(Refusal::unprocessable(format!(
                     "`{other}` is no type of address\nhint: use v4, v6, shared_v4 or private_v6"

@@ -70,15 +70,18 @@ impl Fleet {
         Ok(record)
     }
 
-    /// Removes an app; one that has machines only by force, and then they go first.
+    /// Removes an app; one that has machines only by force, and then they go first. One that is
+    /// being destroyed is waited for.
     pub(crate) async fn delete_app(&self, name: &str, force: bool) -> Result<(), Refusal> {
         let _turn = self.membership.lock().await;
         let app = self.app(name)?;
         let machines = self.machines_of(name);
-        if !machines.is_empty() && !force {
+        let goes =
+            |machine: &&Arc<Machine>| machine.snapshot().record.state == MachineState::Destroying;
+        let staying = machines.len() - machines.iter().filter(goes).count();
+        if staying > 0 && !force {
             return Err(Refusal::unprocessable(format!(
-                "app `{name}` has {} machines\nhint: destroy them first, or pass `force=true`",
-                machines.len()
+                "app `{name}` has {staying} machines\nhint: destroy them first, or pass `force=true`"
             )));
         }
         for machine in &machines {

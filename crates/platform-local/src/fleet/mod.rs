@@ -31,6 +31,7 @@ use oci_image::layout::Layout;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use addresses::PRIVATE_PREFIX;
 pub(crate) use autostop::{Obstacle, Outlook};
 pub(crate) use events::Source;
 pub(crate) use machine::Machine;

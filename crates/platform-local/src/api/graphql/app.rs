@@ -67,7 +67,11 @@ pub(super) async fn field(
         "regions" => json!([view::region(&fleet.settings().region)]),
         "backupRegions" | "services" | "allocations" | "taskGroupCounts" | "processGroups"
         | "healthChecks" => json!([]),
-        "ipAddresses" => view::connection("IPAddressConnection", &[]),
+        "ipAddresses" => {
+            let own = app.addresses.iter().filter(|address| !address.shared);
+            let own: Vec<_> = own.map(view::address).collect();
+            view::connection("IPAddressConnection", &own)
+        }
         "sharedIpAddress" => Value::from(ADDRESS),
         "limitedAccessTokens" => view::connection("LimitedAccessTokenConnection", &[]),
         "certificates" => view::connection("AppCertificateConnection", &[]),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use machines_api::types::CreateApp;
+use machines_api::types::{AssignIp, CreateApp};
 use serde_json::{Value, json};
 
 use super::{
@@ -44,6 +44,8 @@ pub(super) async fn field(
             let fields = json!({"id": id, "status": status, "wallclockTimeMs": took_ms});
             Ok(payload("FinishBuildPayload", fields))
         }
+        "allocateIpAddress" => allocate_address(fleet, input).await,
+        "releaseIpAddress" => release_address(fleet, input).await,
         _ => {
             let unsupported =
                 query::unsupported(name).map(|why| GraphqlError::unsupported(name, why));
@@ -117,6 +119,34 @@ async fn change_secrets(
         ("clientMutationId", Answer::Json(Value::Null)),
     ];
     Ok(Answer::Object(type_name, fields))
+}
+
+async fn allocate_address(fleet: &Fleet, input: &Arguments) -> Result<Answer, GraphqlError> {
+    let app = query::app(fleet, text(input, "appId")?)?;
+    let order = AssignIp {
+        ip_type: text(input, "type")?.to_owned(),
+        region: text(input, "region").unwrap_or_default().to_owned(),
+        service_name: text(input, "serviceName").unwrap_or_default().to_owned(),
+    };
+    let address = fleet.assign_address(&app.name, order).await?;
+    let fields = vec![
+        ("app", Answer::App(Box::new(app))),
+        ("ipAddress", Answer::Json(view::address(&address))),
+        ("clientMutationId", Answer::Json(Value::Null)),
+    ];
+    Ok(Answer::Object("AllocateIPAddressPayload", fields))
+}
+
+async fn release_address(fleet: &Fleet, input: &Arguments) -> Result<Answer, GraphqlError> {
+    let app = query::app(fleet, text(input, "appId")?)?;
+    // Clients of today name the address, older ones its id, which is the same here.
+    let address = text(input, "ip").or_else(|_| text(input, "ipAddressId"))?;
+    fleet.release_address(&app.name, address).await?;
+    let fields = vec![
+        ("app", Answer::App(Box::new(query::app(fleet, &app.name)?))),
+        ("clientMutationId", Answer::Json(Value::Null)),
+    ];
+    Ok(Answer::Object("ReleaseIPAddressPayload", fields))
 }
 
 async fn create_release(fleet: &Fleet, input: &Arguments) -> Result<Answer, GraphqlError> {

@@ -1,11 +1,11 @@
 //! The objects of GraphQL answers, as JSON with their type's name.
 
 use jiff::Timestamp;
-use machines_api::types::{Machine, Secret};
+use machines_api::types::{IpAssignment, Machine, Secret};
 use serde_json::{Value, json};
 
 use super::super::account;
-use crate::fleet::ReleaseRecord;
+use crate::fleet::{PRIVATE_PREFIX, ReleaseRecord};
 
 /// A list in the form that GraphQL clients page through; here it has one page.
 pub(super) fn connection(type_name: &str, nodes: &[Value]) -> Value {
@@ -96,6 +96,25 @@ pub(super) fn release(release: &ReleaseRecord) -> Value {
         "evaluationId": "",
         "createdAt": release.created_at.to_string(),
         "user": user(),
+    })
+}
+
+/// An address of an app. Its id is the address itself.
+pub(super) fn address(address: &IpAssignment) -> Value {
+    let ip_type = match address.ip.as_str() {
+        _ if address.shared => "shared_v4",
+        ip if ip.starts_with(PRIVATE_PREFIX) => "private_v6",
+        ip if ip.contains(':') => "v6",
+        _ => "v4",
+    };
+    json!({
+        "__typename": "IPAddress",
+        "id": address.ip,
+        "address": address.ip,
+        "type": ip_type,
+        "region": address.region,
+        "serviceName": address.service_name,
+        "createdAt": address.created_at.map(|at| at.to_string()),
     })
 }
 
