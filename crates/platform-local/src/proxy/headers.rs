@@ -227,7 +227,7 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// Headers that a machine cannot change when it has a request replayed.
-pub(super) fn is_the_proxys(name: &HeaderName) -> bool {
+pub(super) fn is_set_by_the_proxy(name: &HeaderName) -> bool {
     is_ours(name) || is_hop_by_hop(name) || *name == header::CONTENT_LENGTH
 }
 

@@ -290,7 +290,7 @@ impl TransformOrder {
 /// The name of a header that a machine may change in a client's request.
 fn changeable(name: &str) -> Result<HeaderName, String> {
     let parsed = HeaderName::try_from(name).ok();
-    let parsed = parsed.filter(|name| !headers::is_the_proxys(name));
+    let parsed = parsed.filter(|name| !headers::is_set_by_the_proxy(name));
     parsed.ok_or_else(|| format!("the header `{name}` cannot be changed"))
 }
 
