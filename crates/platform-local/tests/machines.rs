@@ -211,6 +211,7 @@ async fn look_around(runtime: Runtime) {
         "API_KEY=hidden".to_owned(),
         "FLY_APP_NAME=shop".to_owned(),
         format!("FLY_MACHINE_ID={}", made.id),
+        format!("FLY_ALLOC_ID={}", made.id),
         format!("FLY_MACHINE_VERSION={}", made.instance_id),
         "FLY_VM_MEMORY_MB=256".to_owned(),
         format!("FLY_LOCAL_PROXY=http://{}", world.api.proxy),

@@ -271,6 +271,8 @@ fn environment(
     let own = [
         ("FLY_APP_NAME", record.app.clone()),
         ("FLY_MACHINE_ID", record.id.clone()),
+        // The name that it had before there were machines.
+        ("FLY_ALLOC_ID", record.id.clone()),
         ("FLY_MACHINE_VERSION", run.instance_id.clone()),
         ("FLY_IMAGE_REF", record.config.image.clone()),
         ("FLY_REGION", record.region.clone()),
