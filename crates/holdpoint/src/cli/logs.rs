@@ -12,6 +12,7 @@ use crate::adapter::build::BuildPlace;
 use crate::adapter::clock::pause;
 use crate::adapter::platform::{Platform, PlatformAddress};
 use crate::cli::arguments::{Logs, Shared};
+use crate::daemon::StopSignals;
 use crate::exit_code::ExitCode;
 use crate::images;
 use crate::message::{self, Problem};
@@ -38,9 +39,21 @@ pub(super) async fn logs(shared: &Shared, logs: &Logs) -> Result<ExitCode, Probl
     let base_url = logs.log_url.as_deref().unwrap_or(&address.log_base_url);
     let source = AppLogs::new(base_url, address.token()).map_err(refused)?;
     let mut readers = readers(&settings, &address, logs).await?;
+    let mut stop = StopSignals::listen()?;
+    tokio::select! {
+        ended = read(&source, &mut readers, logs) => ended,
+        // whoever follows has seen what they wanted: that is no failure
+        _ = stop.next() => {
+            Ok(if logs.follow { ExitCode::Done } else { ExitCode::Interrupted })
+        }
+    }
+}
+
+/// Reads once, or for as long as there is something to follow.
+async fn read(source: &AppLogs, readers: &mut [Reader], logs: &Logs) -> Result<ExitCode, Problem> {
     let mut failures = 0;
     loop {
-        match look(&source, &mut readers, logs).await {
+        match look(source, readers, logs).await {
             Ok(()) => failures = 0,
             Err(error) => {
                 failures += 1;

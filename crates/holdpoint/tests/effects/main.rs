@@ -271,7 +271,7 @@ async fn with_the_platform_gone_nothing_was_done_and_another_attempt_may_succeed
     let world = World::new().await;
     let (machine, _) = world.healthy_machine(0).await;
     let World { platform, executor, .. } = world;
-    platform.stop(true).await;
+    platform.expect("a platform").stop(true).await;
     let effect = Effect::Cordon { app: app(), machine, nonce: "abc".to_owned() };
     let outcome = executor.perform(&id(MachinePhase::Cordon, 0, 1), &effect, None).await;
     assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
@@ -280,7 +280,7 @@ async fn with_the_platform_gone_nothing_was_done_and_another_attempt_may_succeed
 #[tokio::test]
 async fn what_happened_without_an_answer_is_unknown_and_then_found_and_not_done_twice() {
     let mut world = World::new().await;
-    let relay = Relay::to(world.platform.api_address()).await;
+    let relay = Relay::to(world.api_address()).await;
     world.reach_through(&relay.url);
     let create = id(MachinePhase::Create, 0, 1);
     relay.lose_an_answer();

@@ -28,7 +28,7 @@ pub(crate) const STAGING_APP: &str = "shop-staging";
 const TOKEN: &str = "test-token";
 
 /// Busy computers are slow; a condition that holds earlier ends the wait.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 const PROJECT: &str = r#"
 [project]
@@ -65,7 +65,7 @@ within = "30s"
 
 pub(crate) struct World {
     pub(crate) directory: TempDir,
-    pub(crate) platform: Platform,
+    pub(crate) platform: Option<Platform>,
     pub(crate) address: PlatformAddress,
     pub(crate) executor: Executor,
     pub(crate) project: Project,
@@ -99,11 +99,24 @@ impl World {
             client.set_secrets(app, &values).await.expect("secrets");
             build::push(&place, &image, &address, app).await.expect("pushed");
         }
-        Self { directory, platform, address, executor, project, image, notices }
+        Self { directory, platform: Some(platform), address, executor, project, image, notices }
     }
 
     pub(crate) async fn end(self) {
-        self.platform.stop(true).await;
+        self.platform.expect("a platform").stop(true).await;
+    }
+
+    pub(crate) fn api_address(&self) -> std::net::SocketAddr {
+        self.platform.as_ref().expect("a platform").api_address()
+    }
+
+    /// Ends the platform and starts it again on the same state and the same ports.
+    pub(crate) async fn restart_platform(&mut self) {
+        let state = self.directory.path().join("platform");
+        let ended = self.platform.take().expect("a platform");
+        ended.stop(false).await;
+        let platform = Platform::start(platform_local::Settings::new(state, TOKEN)).await;
+        self.platform = Some(platform.expect("a platform"));
     }
 
     /// From now on the executor reaches the platform's API at another address.

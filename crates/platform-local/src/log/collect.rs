@@ -74,7 +74,7 @@ fn sources(fleet: &Fleet, places: &Places) -> Vec<Source> {
     fleet.machines_with_logs().into_iter().filter(may_write).map(source).collect()
 }
 
-/// Reads what is new in each file.
+/// Reads what is new in each file, and gives back the disk under what is old.
 fn look(sources: Vec<Source>, mut places: Places) -> (Vec<(String, NewLine)>, Places) {
     let mut lines = Vec::new();
     for Source { app, id, name, log } in sources {
@@ -91,6 +91,9 @@ fn look(sources: Vec<Source>, mut places: Places) -> (Vec<(String, NewLine)>, Pl
                 (app.clone(), line)
             })),
             Err(error) => tracing::warn!(%error, machine = id, "a log could not be read"),
+        }
+        if let Err(error) = supervisor::trim(&log) {
+            tracing::warn!(%error, machine = id, "a large log could not be made smaller");
         }
     }
     (lines, places)

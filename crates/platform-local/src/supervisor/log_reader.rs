@@ -30,7 +30,8 @@ pub(crate) struct LogPlace {
 /// A line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WrittenLine {
-    /// When it was written, if the file says so.
+    /// When it was written at the latest: when the file last was, as the look began. For the last
+    /// line of a look that is exact, for those before it as exact as looks are frequent.
     pub(crate) at: Option<Timestamp>,
     pub(crate) text: String,
 }
@@ -45,25 +46,21 @@ pub(crate) fn read_log(log: &Path, place: &mut LogPlace) -> io::Result<Vec<Writt
         *place =
             LogPlace { inode: metadata.ino(), offset: metadata.len().saturating_sub(FIRST_BYTES) };
         let starts_inside = place.offset > 0;
-        read_on(file, &metadata, place, &mut lines)?;
-        if starts_inside && !lines.is_empty() {
-            // The rest of a line whose beginning was left out.
-            lines.remove(0);
-        }
+        read_on(file, &metadata, place, &mut lines, starts_inside)?;
         return Ok(lines);
     }
     if place.inode != metadata.ino() {
         if let Some((old, of_old)) = open(&log.with_extension("log.1"))?
             && of_old.ino() == place.inode
         {
-            read_on(old, &of_old, place, &mut lines)?;
+            read_on(old, &of_old, place, &mut lines, false)?;
         }
         *place = LogPlace { inode: metadata.ino(), offset: 0 };
     } else if metadata.len() < place.offset {
         // Emptied by hand.
         place.offset = 0;
     }
-    read_on(file, &metadata, place, &mut lines)?;
+    read_on(file, &metadata, place, &mut lines, false)?;
     Ok(lines)
 }
 
@@ -83,6 +80,7 @@ fn read_on(
     metadata: &Metadata,
     place: &mut LogPlace,
     lines: &mut Vec<WrittenLine>,
+    mut starts_inside: bool,
 ) -> io::Result<()> {
     if metadata.len() <= place.offset {
         return Ok(());
@@ -90,10 +88,12 @@ fn read_on(
     let behind = metadata.len() - place.offset;
     if behind > LOOK_BYTES_MAX {
         place.offset = metadata.len() - LOOK_BYTES_MAX;
+        starts_inside = true;
     }
     file.seek(SeekFrom::Start(place.offset))?;
     let mut bytes = Vec::new();
     file.take(LOOK_BYTES_MAX).read_to_end(&mut bytes)?;
+    let at = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
     let mut rest = bytes.as_slice();
     while !rest.is_empty() {
         let (line, taken) = match rest.iter().position(|byte| *byte == b'\n') {
@@ -103,9 +103,13 @@ fn read_on(
         };
         place.offset += line.len() as u64;
         rest = taken;
+        if std::mem::take(&mut starts_inside) {
+            // The rest of a line whose beginning was left out.
+            continue;
+        }
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end_matches(['\n', '\r']).to_owned();
-        lines.push(WrittenLine { at: None, text });
+        lines.push(WrittenLine { at, text });
     }
     Ok(())
 }
@@ -142,6 +146,18 @@ mod tests {
         append(&log, "o\r\nthree\n");
         assert_eq!(read(&log, &mut place), ["two", "three"]);
         assert!(read(&log, &mut place).is_empty());
+    }
+
+    #[test]
+    fn a_line_has_the_time_at_which_it_was_written_and_not_that_of_the_look() {
+        let (_directory, log) = log();
+        append(&log, "one\n");
+        let written = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_400);
+        let file = File::options().write(true).open(&log).expect("opened");
+        file.set_modified(written).expect("aged");
+        let lines = read_log(&log, &mut LogPlace::default()).expect("read");
+        let at = lines.first().and_then(|line| line.at).expect("a time");
+        assert_eq!(at, Timestamp::from_second(86_400).expect("a time"));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(crate) use exit::Exit;
 pub(crate) use limiter::{Hold, Limiter};
 pub(crate) use limits::{Limits, Stats, memory_mb};
 pub(crate) use log_reader::{LogPlace, read_log};
-pub(crate) use logs::rotate;
+pub(crate) use logs::{rotate, trim};
 pub(crate) use memory_group::{MemoryGroup, available_bytes, make_first_victim};
 pub(crate) use ports::PortPool;
 pub(crate) use process::{Identity, Launch};
