@@ -2,7 +2,11 @@
 //! configs allow. The rule is Fly's: of several running machines one more is kept than are over
 //! their soft limit; a single one is stopped when it has no traffic.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::http::StatusCode;
 use machines_api::types::{Autostop, MachineState, StopMachine};
@@ -19,6 +23,9 @@ use crate::{
     log::{Level, NewLine, Provider},
     proxy::{Choice, Entrance, Instance, forces_https, has_offer},
 };
+
+/// In this variable of each machine Fly's client tells the primary region of its app.
+const PRIMARY_REGION_VARIABLE: &str = "PRIMARY_REGION";
 
 /// Whether a request that found no machine has reason to wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,56 +198,102 @@ impl Fleet {
         let settings = self.settings();
         let look = Duration::from_millis(settings.idle_look_ms.max(10));
         let idle_min = Duration::from_secs(settings.idle_stop_secs);
+        let mut excess = Excess::new();
         loop {
             tokio::select! {
                 () = self.context.stop.cancelled() => return,
                 () = clock::pause(look) => {}
             }
+            let mut seen = Excess::new();
             for app in self.app_names() {
-                self.stop_one_idle_machine(&app, idle_min).await;
+                for (region, running) in by_region(self.routes().of(&app)) {
+                    let place = (app.clone(), region);
+                    let since = excess.get(&place).copied();
+                    if let Some(since) = self.stop_one(&place, running, since, idle_min).await {
+                        seen.insert(place, since);
+                    }
+                }
             }
+            excess = seen;
         }
     }
 
-    async fn stop_one_idle_machine(&self, app: &str, idle_min: Duration) {
-        let mut running: BTreeMap<String, Vec<Arc<Instance>>> = BTreeMap::new();
-        for instance in self.routes().of(app).into_iter().filter(|one| one.is_in_rotation()) {
-            running.entry(instance.machine.clone()).or_default().push(instance);
-        }
+    /// Stops at most one of the machines that run in one region; gives the time since which there
+    /// are too many.
+    async fn stop_one(
+        &self,
+        (app, region): &(String, String),
+        running: BTreeMap<String, Services>,
+        since: Option<Instant>,
+        idle_min: Duration,
+    ) -> Option<Instant> {
         let is_crowded = |instance: &Arc<Instance>| instance.in_flight() > instance.soft_limit;
         let crowded = running.values().filter(|services| services.iter().any(is_crowded)).count();
-        let excess = running.len().saturating_sub(crowded + 1);
-        if excess == 0 && running.len() != 1 {
-            return;
+        let has_excess = running.len() > crowded + 1;
+        let now = clock::instant();
+        let since = has_excess.then(|| since.unwrap_or(now));
+        let is_lasting = since.is_some_and(|since| now.duration_since(since) >= idle_min);
+        let count = running.len();
+        if !has_excess && count != 1 {
+            return since;
         }
-        let now = clock::now();
-        let mut idle: Vec<(Duration, Arc<Machine>)> = running
-            .iter()
-            .filter_map(|(id, services)| {
-                let idle_for = services.iter().map(|instance| instance.idle_for()).min()?;
-                Some((idle_for, self.machine(id)?))
-            })
-            .filter(|(idle_for, _)| *idle_for >= idle_min)
-            .filter(|(_, machine)| {
-                let record = &machine.snapshot().record;
-                let min = min_machines_running(record);
-                autostops(record) && running.len() > min && record.lease_at(now).is_none()
-            })
-            .collect();
-        idle.sort_by_key(|(idle_for, _)| *idle_for);
-        if let Some((idle_for, machine)) = idle.pop() {
-            tracing::info!(app, machine = machine.id, ?idle_for, "an idle machine is stopped");
-            // A request that came in this moment is drained like any other.
-            let stopped = if suspends(&machine.snapshot().record) {
-                machine.suspend(None, Source::Proxy).await
-            } else {
-                machine.stop(None, &StopMachine::default(), Source::Proxy).await
-            };
-            if let Err(error) = stopped {
-                tracing::debug!(%error, machine = machine.id, "an idle machine was not stopped");
-            }
+        let may_stop = running.into_iter().filter_map(|(id, services)| {
+            let machine = self.machine(&id)?;
+            let idle_for = services.iter().map(|instance| instance.idle_for()).min()?;
+            let age = services.iter().map(|instance| instance.age()).min()?;
+            // One that is in use is stopped only beside others, after there were too many for long.
+            let is_due = idle_for >= idle_min || (is_lasting && age >= idle_min);
+            let in_flight: usize = services.iter().map(|instance| instance.in_flight()).sum();
+            let choice = (std::cmp::Reverse(in_flight), idle_for, machine);
+            (is_due && self.may_be_stopped(&choice.2, count)).then_some(choice)
+        });
+        let chosen = may_stop.max_by_key(|(in_flight, idle_for, _)| (*in_flight, *idle_for));
+        let Some((_, idle_for, machine)) = chosen else { return since };
+        tracing::info!(app, machine = machine.id, ?idle_for, "a machine too many is stopped");
+        let left = count - 1;
+        self.tell(
+            &machine,
+            format!(
+                "App {app} has excess capacity, autostopping machine {}. {left} out of {count} \
+                 machines left running (region={region})",
+                machine.id
+            ),
+        );
+        // A request that came in this moment is drained like any other.
+        let stopped = if suspends(&machine.snapshot().record) {
+            machine.suspend(None, Source::Proxy).await
+        } else {
+            machine.stop(None, &StopMachine::default(), Source::Proxy).await
+        };
+        if let Err(error) = stopped {
+            tracing::debug!(%error, machine = machine.id, "an idle machine was not stopped");
         }
+        // The next one only after there were too many for as long again.
+        None
     }
+
+    /// Whether one of so many running machines may be stopped, as its config and lease say.
+    fn may_be_stopped(&self, machine: &Machine, running: usize) -> bool {
+        let record = &machine.snapshot().record;
+        let min = min_machines_running(record, &self.context.settings.region);
+        autostops(record) && running > min && record.lease_at(clock::now()).is_none()
+    }
+}
+
+/// Since when there are too many machines of an app in a region.
+type Excess = BTreeMap<(String, String), Instant>;
+
+/// The services of one machine.
+type Services = Vec<Arc<Instance>>;
+
+/// The machines in rotation, by their region: as on Fly each region is looked at for itself.
+fn by_region(instances: Vec<Arc<Instance>>) -> BTreeMap<String, BTreeMap<String, Services>> {
+    let mut regions = BTreeMap::<String, BTreeMap<String, Services>>::new();
+    for instance in instances.into_iter().filter(|instance| instance.is_in_rotation()) {
+        let machines = regions.entry(instance.region.clone()).or_default();
+        machines.entry(instance.machine.clone()).or_default().push(instance);
+    }
+    regions
 }
 
 fn proxy_line(machine: &Machine, text: String) -> NewLine {
@@ -292,8 +345,38 @@ fn suspends(record: &MachineRecord) -> bool {
         && why_not_suspended(record).is_none()
 }
 
-fn min_machines_running(record: &MachineRecord) -> usize {
+/// As on Fly the minimum counts in the primary region only. Machines in the region of this computer
+/// were made by somebody who knows no other.
+fn min_machines_running(record: &MachineRecord, own_region: &str) -> usize {
+    let primary = record.config.env.get(PRIMARY_REGION_VARIABLE);
+    if record.region != own_region && primary.is_some_and(|primary| *primary != record.region) {
+        return 0;
+    }
     let services = &record.config.services;
     let min = services.iter().filter_map(|service| service.min_machines_running).max();
     min.and_then(|min| usize::try_from(min).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::record::tests::machine;
+
+    #[test]
+    fn a_minimum_of_running_machines_counts_in_the_primary_region_only() {
+        let mut record = machine();
+        let services = r#"[{"min_machines_running": 2}]"#;
+        record.config.services = serde_json::from_str(services).expect("services");
+        let mut min_in = |region: &str, primary: Option<&str>| {
+            record.region = region.to_owned();
+            record.config.env.clear();
+            let variable = PRIMARY_REGION_VARIABLE.to_owned();
+            record.config.env.extend(primary.map(|primary| (variable, primary.to_owned())));
+            min_machines_running(&record, "local")
+        };
+        assert_eq!(min_in("ord", Some("ord")), 2);
+        assert_eq!(min_in("ams", Some("ord")), 0);
+        assert_eq!(min_in("local", Some("ord")), 2);
+        assert_eq!(min_in("ams", None), 2);
+    }
 }

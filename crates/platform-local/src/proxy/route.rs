@@ -145,7 +145,7 @@ impl Instance {
     }
 
     /// How long ago the program was started.
-    pub(super) fn age(&self) -> Duration {
+    pub(crate) fn age(&self) -> Duration {
         clock::instant().duration_since(self.created)
     }
 

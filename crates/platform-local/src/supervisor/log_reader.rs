@@ -152,7 +152,7 @@ mod tests {
     fn a_line_has_the_time_at_which_it_was_written_and_not_that_of_the_look() {
         let (_directory, log) = log();
         append(&log, "one\n");
-        let written = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_400);
+        let written = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_hours(24);
         let file = File::options().write(true).open(&log).expect("opened");
         file.set_modified(written).expect("aged");
         let lines = read_log(&log, &mut LogPlace::default()).expect("read");
