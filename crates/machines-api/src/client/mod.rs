@@ -393,9 +393,18 @@ impl Client {
         action: &[&str],
         verb: &str,
     ) -> Call {
-        let segments: Vec<&str> =
-            ["apps", app, "machines", id].iter().chain(action).copied().collect();
-        self.call(method, &segments, format!("{verb} machine `{id}` of app `{app}`"))
+        let operation = format!("{verb} machine `{id}` of app `{app}`");
+        self.call_below(method, ["apps", app, "machines", id], action, operation)
+    }
+
+    fn call_below(
+        &self,
+        method: Method,
+        place: [&str; 4],
+        action: &[&str],
+        operation: String,
+    ) -> Call {
+        self.call(method, &[&place, action].concat(), operation)
     }
 
     fn call(&self, method: Method, segments: &[&str], operation: String) -> Call {

@@ -49,8 +49,7 @@ impl Client {
         action: &[&str],
         verb: &str,
     ) -> crate::call::Call {
-        let segments: Vec<&str> =
-            ["apps", app, "volumes", id].iter().chain(action).copied().collect();
-        self.call(method, &segments, format!("{verb} volume `{id}` of app `{app}`"))
+        let operation = format!("{verb} volume `{id}` of app `{app}`");
+        self.call_below(method, ["apps", app, "volumes", id], action, operation)
     }
 }

@@ -36,7 +36,7 @@ pub(crate) use autostop::{Obstacle, Outlook};
 pub(crate) use events::Source;
 pub(crate) use machine::Machine;
 pub(crate) use record::{AppRecord, MachineRecord};
-pub(crate) use release::{NewRelease, ReleaseRecord};
+pub(crate) use release::{NewRelease, ReleaseRecord, ReleaseStatus};
 pub(crate) use unpacked::UnpackedImages;
 pub(crate) use wait::Awaited;
 

@@ -49,6 +49,45 @@ async fn what_this_platform_does_not_have_is_said_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mutation_that_asks_for_an_unknown_field_changes_nothing() {
+    let (world, fly, _) = world("shop").await;
+    let input = "input: {name: \"other\", appId: \"shop\", image: \"i\", releaseId: \"r\", \
+                 status: \"s\", buildId: \"1\", secrets: [{key: \"A\", value: \"b\"}], keys: [\"A\"]}";
+    for (mutation, selection, told) in [
+        ("createApp", "app { colour }", "'colour' doesn't exist on type 'App'"),
+        ("createApp", "app { machines { nodes { colour } } }", "on type 'Machine'"),
+        ("createApp", "app { machines { nodes { events { nodes { a } } } } }", "'MachineEvent'"),
+        ("createApp", "app", "name the fields of `App`"),
+        ("createApp", "app { name { first } }", "no fields of its own"),
+        ("createApp", "app { ... on App { colour } }", "on type 'App'"),
+        ("deleteApp", "organization { colour }", "on type 'Organization'"),
+        ("setSecrets", "release { colour }", "on type 'ReleaseUnprocessed'"),
+        ("setSecrets", "app { secrets { colour } }", "on type 'Secret'"),
+        ("unsetSecrets", "app { releases { nodes { colour } } }", "on type 'ReleaseUnprocessed'"),
+        ("createRelease", "colour", "on type 'CreateReleasePayload'"),
+        ("updateRelease", "release { colour }", "on type 'ReleaseUnprocessed'"),
+        ("createBuild", "colour", "on type 'CreateBuildPayload'"),
+        ("finishBuild", "colour", "on type 'FinishBuildPayload'"),
+        ("allocateIpAddress", "ipAddress { colour }", "on type 'IPAddress'"),
+        ("releaseIpAddress", "app { ipAddresses { nodes { colour } } }", "on type 'IPAddress'"),
+    ] {
+        let query = format!("mutation {{ {mutation}({input}) {{ {selection} }} }}");
+        let reply = fly.graphql_reply(&query, Value::Null).await;
+        let message = text(&reply, "/errors/0/message");
+        assert!(message.contains(told), "{query}: {message}");
+    }
+    // Of several, none is done when the last is wrong.
+    let query = format!("mutation {{ createApp({input}) {{ app {{ name }} }} colour }}");
+    fly.graphql_reply(&query, Value::Null).await;
+
+    let query = "query { apps { nodes { name secrets { name } releases { nodes { id } } } } }";
+    let data = fly.graphql(query, Value::Null).await;
+    let nothing = json!([{"name": "shop", "secrets": [], "releases": {"nodes": []}}]);
+    assert_eq!(data["apps"]["nodes"], nothing);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unknown_fields_and_apps_are_told_in_the_words_of_flys_server() {
     let (world, fly, _) = world("shop").await;
     let reply = fly.graphql_reply("query { app(name: \"shop\") { id colour } }", Value::Null).await;

@@ -1,5 +1,6 @@
 //! Executes a GraphQL document: parses it, walks through its selections and picks what they name
-//! out of the answers of `query`, `mutation` and `app`. It knows no field but `__typename`.
+//! out of the answers of `query`, `mutation` and `app`. It knows no field but `__typename`. What a
+//! mutation is asked to show is tried on an example first, so that a wrong selection changes nothing.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,7 +15,7 @@ use async_graphql_value::{ConstValue, Value as Written};
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use super::{app, error::GraphqlError, mutation, query};
+use super::{app, error::GraphqlError, example, mutation, query};
 use crate::fleet::{AppRecord, Fleet};
 
 /// Fields and fragments that one answer takes. Fragments can make few words mean many.
@@ -82,9 +83,16 @@ pub(super) async fn execute(
         }
     };
     let variables = with_defaults(operation, variables)?;
-    let execution = Execution { fleet, document: &document, variables, items: AtomicUsize::new(0) };
-    let data = execution.select(&root, &operation.selection_set.node, 0).await?;
-    Ok(Value::Object(data))
+    let selection = &operation.selection_set.node;
+    let items = AtomicUsize::new(0);
+    let is_trial = operation.ty == OperationType::Mutation;
+    let mut execution = Execution { fleet, document: &document, variables, items, is_trial };
+    if is_trial {
+        execution.select(&root, selection, 0).await?;
+        execution.is_trial = false;
+        execution.items = AtomicUsize::new(0);
+    }
+    execution.select(&root, selection, 0).await.map(Value::Object)
 }
 
 fn operation<'a>(
@@ -134,6 +142,8 @@ struct Execution<'a> {
     variables: Map<String, Value>,
     /// How many fields and fragments were selected so far.
     items: AtomicUsize,
+    /// Whether a mutation's selections are only tried, on examples of what it will answer.
+    is_trial: bool,
 }
 
 impl Execution<'_> {
@@ -204,7 +214,11 @@ impl Execution<'_> {
         let arguments = self.arguments(field)?;
         let answer = match parent {
             Answer::Query => query::field(self.fleet, name, &arguments)?,
+            Answer::Mutation if self.is_trial => mutation::example_of(name)?,
             Answer::Mutation => mutation::field(self.fleet, name, &arguments).await?,
+            Answer::App(app) if self.is_trial => {
+                example::field_of_app(self.fleet, app, name, &arguments).await?
+            }
             Answer::App(app) => app::field(self.fleet, app, name, &arguments).await?,
             Answer::Object(type_name, fields) => {
                 let found = fields.iter().find(|(known, _)| *known == name);

@@ -3,6 +3,7 @@
 
 mod app;
 mod error;
+mod example;
 mod execute;
 mod image;
 mod mutation;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     app::text,
     error::GraphqlError,
+    example,
     execute::{Answer, Arguments},
     query, view,
 };
@@ -34,24 +35,50 @@ pub(super) async fn field(
         "createBuild" => {
             let app = text(input, "appName").or_else(|_| text(input, "appId"))?;
             query::app(fleet, app)?;
-            let id = builds::new_id().to_string();
-            Ok(payload("CreateBuildPayload", json!({"id": id, "status": "started"})))
+            Ok(created_build(&builds::new_id().to_string()))
         }
         "finishBuild" => {
             let id = text(input, "buildId")?;
             let took_ms = id.parse().map_or(0, builds::took_ms);
             let status = input.get("status").cloned().unwrap_or(Value::Null);
-            let fields = json!({"id": id, "status": status, "wallclockTimeMs": took_ms});
-            Ok(payload("FinishBuildPayload", fields))
+            Ok(finished_build(id, &status, took_ms))
         }
         "allocateIpAddress" => allocate_address(fleet, input).await,
         "releaseIpAddress" => release_address(fleet, input).await,
-        _ => {
-            let unsupported =
-                query::unsupported(name).map(|why| GraphqlError::unsupported(name, why));
-            Err(unsupported.unwrap_or_else(|| GraphqlError::unknown_field(name, "Mutation")))
-        }
+        _ => Err(unknown(name)),
     }
+}
+
+/// What the mutation will answer, as far as its form goes; it does nothing.
+pub(super) fn example_of(name: &str) -> Result<Answer, GraphqlError> {
+    match name {
+        "createApp" => Ok(created_app(example::app())),
+        "deleteApp" => Ok(deleted_app("")),
+        "setSecrets" | "unsetSecrets" => {
+            Ok(changed_secrets(name, example::app(), example::release()))
+        }
+        "createRelease" => Ok(created_release(example::app(), example::release())),
+        "updateRelease" => Ok(updated_release(&example::release())),
+        "createBuild" => Ok(created_build("")),
+        "finishBuild" => Ok(finished_build("", &Value::Null, 0)),
+        "allocateIpAddress" => Ok(allocated_address(example::app(), example::address())),
+        "releaseIpAddress" => Ok(released_address(example::app())),
+        _ => Err(unknown(name)),
+    }
+}
+
+fn unknown(name: &str) -> GraphqlError {
+    let unsupported = query::unsupported(name).map(|why| GraphqlError::unsupported(name, why));
+    unsupported.unwrap_or_else(|| GraphqlError::unknown_field(name, "Mutation"))
+}
+
+fn created_build(id: &str) -> Answer {
+    payload("CreateBuildPayload", json!({"id": id, "status": "started"}))
+}
+
+fn finished_build(id: &str, status: &Value, took_ms: i64) -> Answer {
+    let fields = json!({"id": id, "status": status, "wallclockTimeMs": took_ms});
+    payload("FinishBuildPayload", fields)
 }
 
 fn payload(type_name: &str, mut fields: Value) -> Answer {
@@ -73,7 +100,11 @@ async fn create_app(fleet: &Fleet, input: &Arguments) -> Result<Answer, GraphqlE
         network: text(input, "network").ok().map(str::to_owned),
     };
     let app = fleet.create_app(order).await?;
-    Ok(Answer::Object("CreateAppPayload", vec![("app", Answer::App(Box::new(app)))]))
+    Ok(created_app(Answer::App(Box::new(app))))
+}
+
+fn created_app(app: Answer) -> Answer {
+    Answer::Object("CreateAppPayload", vec![("app", app)])
 }
 
 async fn delete_app(
@@ -84,8 +115,11 @@ async fn delete_app(
     let name = text(arguments, "appId").or_else(|_| text(input, "appId"))?;
     let app = query::app(fleet, name)?;
     fleet.delete_app(&app.name, true).await?;
-    let organization = view::organization(&app.organization);
-    Ok(payload("DeleteAppPayload", json!({"organization": organization})))
+    Ok(deleted_app(&app.organization))
+}
+
+fn deleted_app(organization: &str) -> Answer {
+    payload("DeleteAppPayload", json!({"organization": view::organization(organization)}))
 }
 
 async fn change_secrets(
@@ -112,13 +146,17 @@ async fn change_secrets(
     // Machines see the new secrets at their next start; no release is made of it here.
     let newest = fleet.newest_release(&app).await?;
     let release = newest.as_ref().map_or(Value::Null, view::release);
+    Ok(changed_secrets(name, Answer::App(Box::new(app)), release))
+}
+
+fn changed_secrets(name: &str, app: Answer, release: Value) -> Answer {
     let type_name = if name == "setSecrets" { "SetSecretsPayload" } else { "UnsetSecretsPayload" };
     let fields = vec![
-        ("app", Answer::App(Box::new(app))),
+        ("app", app),
         ("release", Answer::Json(release)),
         ("clientMutationId", Answer::Json(Value::Null)),
     ];
-    Ok(Answer::Object(type_name, fields))
+    Answer::Object(type_name, fields)
 }
 
 async fn allocate_address(fleet: &Fleet, input: &Arguments) -> Result<Answer, GraphqlError> {
@@ -129,12 +167,16 @@ async fn allocate_address(fleet: &Fleet, input: &Arguments) -> Result<Answer, Gr
         service_name: text(input, "serviceName").unwrap_or_default().to_owned(),
     };
     let address = fleet.assign_address(&app.name, order).await?;
+    Ok(allocated_address(Answer::App(Box::new(app)), view::address(&address)))
+}
+
+fn allocated_address(app: Answer, address: Value) -> Answer {
     let fields = vec![
-        ("app", Answer::App(Box::new(app))),
-        ("ipAddress", Answer::Json(view::address(&address))),
+        ("app", app),
+        ("ipAddress", Answer::Json(address)),
         ("clientMutationId", Answer::Json(Value::Null)),
     ];
-    Ok(Answer::Object("AllocateIPAddressPayload", fields))
+    Answer::Object("AllocateIPAddressPayload", fields)
 }
 
 async fn release_address(fleet: &Fleet, input: &Arguments) -> Result<Answer, GraphqlError> {
@@ -142,11 +184,12 @@ async fn release_address(fleet: &Fleet, input: &Arguments) -> Result<Answer, Gra
     // Clients of today name the address, older ones its id, which is the same here.
     let address = text(input, "ip").or_else(|_| text(input, "ipAddressId"))?;
     fleet.release_address(&app.name, address).await?;
-    let fields = vec![
-        ("app", Answer::App(Box::new(query::app(fleet, &app.name)?))),
-        ("clientMutationId", Answer::Json(Value::Null)),
-    ];
-    Ok(Answer::Object("ReleaseIPAddressPayload", fields))
+    Ok(released_address(Answer::App(Box::new(query::app(fleet, &app.name)?))))
+}
+
+fn released_address(app: Answer) -> Answer {
+    let fields = vec![("app", app), ("clientMutationId", Answer::Json(Value::Null))];
+    Answer::Object("ReleaseIPAddressPayload", fields)
 }
 
 async fn create_release(fleet: &Fleet, input: &Arguments) -> Result<Answer, GraphqlError> {
@@ -158,13 +201,21 @@ async fn create_release(fleet: &Fleet, input: &Arguments) -> Result<Answer, Grap
         user: account::USER_EMAIL.to_owned(),
     };
     let made = view::release(&fleet.add_release(&app.name, release).await?);
-    let fields = vec![("app", Answer::App(Box::new(app))), ("release", Answer::Json(made))];
-    Ok(Answer::Object("CreateReleasePayload", fields))
+    Ok(created_release(Answer::App(Box::new(app)), made))
+}
+
+fn created_release(app: Answer, release: Value) -> Answer {
+    let fields = vec![("app", app), ("release", Answer::Json(release))];
+    Answer::Object("CreateReleasePayload", fields)
 }
 
 async fn update_release(fleet: &Fleet, input: &Arguments) -> Result<Answer, GraphqlError> {
     let metadata = input.get("metadata").cloned().unwrap_or_default();
     let (id, status) = (text(input, "releaseId")?, text(input, "status")?);
     let release = fleet.update_release(id, status, metadata).await?;
-    Ok(payload("UpdateReleasePayload", json!({"release": view::release(&release)})))
+    Ok(updated_release(&view::release(&release)))
+}
+
+fn updated_release(release: &Value) -> Answer {
+    payload("UpdateReleasePayload", json!({"release": release}))
 }
