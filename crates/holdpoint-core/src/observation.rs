@@ -20,9 +20,10 @@ pub struct ServiceFacts {
     pub app: AppName,
     /// The region of new machines.
     pub region: String,
-    /// How many machines the project wants there.
+    /// How many machines of the default process group the project wants there.
     pub machines_wanted: u32,
-    /// The machine config that the app's file asks for, without an image. Opaque to the core.
+    /// The config of a new machine of that group, as the app's file asks for it, without an image.
+    /// Opaque to the core.
     pub config: Value,
     /// The digest of the image to be released.
     pub image_digest: ImageDigest,
@@ -30,7 +31,29 @@ pub struct ServiceFacts {
     pub image_reference: String,
     /// The version of the app's secrets at the time, where the platform tells it.
     pub secrets_version: Option<u64>,
-    /// The machines that the platform shows.
+    /// The machines of the default process group that the platform shows.
+    pub machines: Vec<ObservedMachine>,
+    /// The other process groups of the app, whose programs are of the same image.
+    pub other_groups: Vec<GroupFacts>,
+}
+
+impl ServiceFacts {
+    /// The machines of every process group.
+    pub fn every_machine(&self) -> impl Iterator<Item = &ObservedMachine> {
+        self.machines.iter().chain(self.other_groups.iter().flat_map(|group| &group.machines))
+    }
+}
+
+/// A process group beside the default one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupFacts {
+    /// Its name.
+    pub name: String,
+    /// How many machines it is to have.
+    pub machines_wanted: u32,
+    /// The config of a new machine of this group, without an image.
+    pub config: Value,
+    /// The machines of this group that the platform shows.
     pub machines: Vec<ObservedMachine>,
 }
 
@@ -47,6 +70,9 @@ pub struct ObservedMachine {
     pub image_digest: Option<ImageDigest>,
     /// Its whole config: what a rollback puts back.
     pub config: Value,
+    /// What the app's file makes of that config, without an image: what the file does not manage
+    /// is as it was.
+    pub updated_config: Value,
 }
 
 /// What was measured of one environment between two moments.

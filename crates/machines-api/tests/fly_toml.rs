@@ -1,17 +1,12 @@
-//! What a `fly.toml` may say: accepted where Fly's client accepts it, refused
-//! with the place and the mend where Fly's client refuses it.
+//! What becomes of a `fly.toml`: the config of new machines, and what an update changes of those
+//! that are there. Single forms stand in `fly_toml_forms`.
 
-use machines_api::fly_toml::{Diagnostic, Severity, check, fix, parse};
-use machines_api::types::{Autostop, CheckType, ConcurrencyType, MachineConfig, WireDuration};
+use machines_api::fly_toml::{Severity, check, fix, parse};
+use machines_api::types::{Autostop, MachineConfig};
 use proptest::prelude::*;
 
 fn accepted(text: &str) -> MachineConfig {
     parse(text).expect(text).machine_config("image")
-}
-
-fn refused(text: &str) -> String {
-    let problems = parse(text).expect_err(text);
-    problems.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")
 }
 
 const COMPLETE: &str = r#"
@@ -147,158 +142,6 @@ fn an_empty_file_means_the_documented_defaults() {
 }
 
 #[test]
-fn an_example_that_fly_refuses_is_told_with_its_mend() {
-    insta::assert_snapshot!(refused(r#"
-app = "shop"
-primary_region = "ord"
-
-[build]
-  dockerfile = "Dockerfile"
-
-[http_service]
-  internal_port = 8080
-  force_https = true
-  auto_stop_machines = true
-  auto_start_machines = true
-  min_machines_running = 0
-
-[http_service.checks]
-  interval = "15s"
-  timeout = "10s"
-  grace_period = "30s"
-  method = "GET"
-  path = "/health"
-
-[vm]
-  cpu_kind = "shared"
-  cpus = 1
-  memory = "512mb"  # Adjust based on monitoring
-
-[[services.tcp_checks]]
-  interval = "15s"
-  timeout = "10s"
-"#), @r#"
-    15:1: `http_service.checks` is a table, but must be a list of tables
-    hint: write `[[http_service.checks]]` with double brackets
-    "#);
-}
-
-#[test]
-fn every_form_that_fly_accepts_is_accepted() {
-    for text in [
-        "[http_service]\nauto_stop_machines = true",
-        "[http_service]\nauto_stop_machines = \"suspend\"",
-        "[vm]\nmemory = 512",
-        "[[vm]]\nsize = \"shared-cpu-2x\"",
-        "[compute]\nmemory_mb = 512",
-        "[[computes]]\nmemory = \"1gb\"",
-        "[mount]\nsource = \"d\"\ndestination = \"/d\"",
-        "[[mounts]]\nsource = \"d\"\ndestination = \"/d\"\ninitial_size = 3",
-        "[metrics]\nport = 9091\npath = \"/metrics\"",
-        "[services]\ninternal_port = \"8080\"\n[services.ports]\nport = \"80\"\nhandlers = [\"http\"]",
-        "[[services]]\ninternal_port = 8080\n[services.tcp_checks]\ninterval = 15000",
-        "[[services]]\ninternal_port = 1\n[[services.http_checks]]\nheaders = [{name = \"a\", value = 1}]",
-        "[[services]]\nconcurrency = \"20,25\"",
-        "[[http_service.checks]]\ninterval = \"15s\"\n[http_service.checks.headers]\nA = \"b\"",
-        "[[http_service.checks]]\ninterval = 15000",
-        "[[env]]\nA = true\n[[env]]\nB = 1.5",
-        "[[processes]]\nname = \"app\"\ncommand = \"/app\"",
-        "[processes]\napp = \"/app serve\"\n[http_service]\nprocesses = [\"app\"]",
-        "[[checks]]\nname = \"alive\"\ntype = \"tcp\"\nport = 8080",
-        "[checks.alive]\ntype = \"http\"\nport = 8080\npath = \"/\"\nheaders = {A = \"b\"}",
-        "[experimental]\ncmd = \"a\"\nkill_timeout = \"10s\"",
-        "[http_service]\n[[services.http_checks]]\npath = \"/\"",
-        "[[restart]]\npolicy = \"never\"",
-        "[deploy]\nstrategy = \"bluegreen\"\nmax_unavailable = 0.25\nwait_timeout = \"5m\"",
-        "kill_timeout = \"1m\"\nunknown_key = 1\n[unknown_section]\na = 1",
-        "[HTTP_Service]\nInternal_Port = 9000",
-    ] {
-        accepted(text);
-    }
-}
-
-#[test]
-fn every_form_that_fly_refuses_is_refused_with_a_mend() {
-    let table = [
-        ("[http_service]\nauto_stop_machines = \"true\"", "remove the quotes"),
-        ("[http_service]\ninternal_port = \"8080\"", "`internal_port = 8080`"),
-        ("[http_service.checks]\ninterval = \"15s\"", "`[[http_service.checks]]`"),
-        ("[[http_service.concurrency]]\nsoft_limit = 1", "`[http_service.concurrency]`"),
-        ("[http_service.machine_checks]\nimage = \"a\"", "`[[http_service.machine_checks]]`"),
-        ("[[services]]\n[services.machine_checks]\nimage = \"a\"", "`[[services.machine_checks]]`"),
-        ("[[services]]\nconcurrency = 20", "`concurrency = {"),
-        ("[[http_service.checks]]\nheaders = [{name = \"a\"}]", "`[http_service.checks.headers]`"),
-        ("[[http_service.checks]]\nheaders = {a = 1}", "`a = \"1\"`"),
-        ("[[http_service.checks]]\ninterval = \"soon\"", "`interval = \"15s\"`"),
-        ("[vm]\nmemory_mb = \"512\"", "`memory_mb = 512`"),
-        ("[vm]\nmemory = \"0\"", "`memory = \"512mb\"`"),
-        ("[vm]\nsize = \"big\"", "`size = \"shared-cpu-1x\"`"),
-        ("[vm]\nkernel_args = \"a b\"", "`kernel_args = [\"a\", \"b\"]`"),
-        ("[deploy]\nmax_unavailable = \"25%\"", "`max_unavailable = 0.25`"),
-        ("[deploy]\nstrategy = \"slow\"", "`strategy = \"rolling\"`"),
-        (
-            "[deploy]\nstrategy = \"canary\"\n[mounts]\ndestination = \"/d\"",
-            "`strategy = \"rolling\"`",
-        ),
-        ("[restart]\npolicy = \"always\"", "`[[restart]]`"),
-        ("[files]\nguest_path = \"/a\"", "`[[files]]`"),
-        ("[statics]\nguest_path = \"/a\"", "`[[statics]]`"),
-        ("[checks]\ninterval = \"15s\"", "`[checks.NAME]`"),
-        ("[checks.a]\nport = 1", "`type = \"http\"`"),
-        ("[checks.a]\ntype = \"tcp\"", "`port = 8080`"),
-        ("[checks.a]\ntype = \"tcp\"\nport = 1\ninterval = \"1s\"", "`interval = \"15s\"`"),
-        ("[checks.a]\ntype = \"tcp\"\nport = 1\ntimeout = \"2m\"", "`timeout = \"10s\"`"),
-        ("[mounts]\ndestination = \"/d\"\nauto_extend_size_threshold = 80", "write all of"),
-        ("[processes]\nweb = \"/app\"\n[http_service]\ninternal_port = 1", "`processes = [\"…\"]`"),
-        ("[http_service]\nprocesses = [\"web\"]", "name one of `app`"),
-        ("[processes]\napp = \"sh -c 'a\"", "close the quote"),
-        ("kill_timeout = \"10m\"", "`kill_timeout = \"300s\"`"),
-        ("app = 1", "`app = \"1\"`"),
-        ("app = ", "mend the syntax"),
-        ("[[checks]]\ntype = \"tcp\"\nport = 1", "`[checks.NAME]`"),
-        ("[vm]\nkernel_args = [1]", "`kernel_args = [\"…\"]`"),
-        ("[Services]\ninternal_port = 1", "`[[services]]`"),
-        ("[[services]]\n[[services.ports]]\nstart_port = \"1\"", "`start_port = 1`"),
-        ("[checks.a]\ntype = \"tcp\"\nport = \"1\"", "`port = 1`"),
-        ("[deploy]\nrelease_command = \"sh 'a\"", "close the quote"),
-        ("[[mounts]]\ndestination = \"/d\"\nsnapshot_retention = 61", "`snapshot_retention = 1`"),
-        ("[[files]]\nguest_path = \"/a\"", "write one of"),
-        ("[[restart]]\nretries = 1", "`policy = \"on-failure\"`"),
-    ];
-    for (text, mend) in table {
-        let told = refused(text);
-        assert!(told.contains(mend), "{text}\n\n{told}\n\nlacks: {mend}");
-    }
-}
-
-#[test]
-fn what_fly_takes_but_not_as_it_seems_is_told_as_a_warning() {
-    for (text, told) in [
-        ("[http_service]\nintrenal_port = 1", "did you mean `internal_port`?"),
-        ("[htp_service]\ninternal_port = 1", "did you mean `http_service`?"),
-        ("release_command = \"a\"", "`release_command` belongs to `[deploy]`"),
-        ("[[http_service.checks]]\ninterval = 15000", "reads it as nanoseconds"),
-        ("[deploy]\nwait_timeout = 300", "reads it as nanoseconds"),
-        ("[http_service]\n[[services.http_checks]]\npath = \"/\"", "`[[http_service.checks]]`"),
-        ("[http_service]\n[[services.tcp_checks]]\ninterval = 15000", "`[checks.tcp]`"),
-        ("[[services]]\ninternal_port = 8080", "add `[[services.ports]]`"),
-        (
-            "[[services]]\n[[services.ports]]\nport = 1\n[[services.tcp_checks]]\ninterval = \"2m\"",
-            "`interval = \"1m0s\"`",
-        ),
-        ("[build]\nimage = \"a\"\ndockerfile = \"b\"", "leave only one of them"),
-        ("[Mounts]\ndestination = \"/d\"", "`mounts` in lower case"),
-        ("[env]\nA = [1]", "makes `[1]` of it"),
-        ("[[files]]\nguest_path = \"/a\"\nlocal_path = \"a\"", "`local_path` is not sent"),
-    ] {
-        let checked = check(text, Severity::Warning);
-        assert!(checked.config.is_some(), "{text} is accepted");
-        let lines: Vec<String> = checked.diagnostics.iter().map(Diagnostic::to_string).collect();
-        assert!(lines.join("\n").contains(told), "{text}\n\n{lines:?}\n\nlacks: {told}");
-    }
-}
-
-#[test]
 fn an_unknown_key_is_an_error_only_for_who_asks() {
     let text = "app = \"shop\"\n[http_service]\nintrenal_port = 1";
     assert!(check(text, Severity::Warning).config.is_some());
@@ -335,35 +178,156 @@ fn files_statics_and_metrics_go_to_the_machine() {
     assert_eq!(serde_json::to_value(config.rest).unwrap(), expected);
 }
 
+const GROUPS: &str = r#"
+[env]
+LOG = "info"
+[processes]
+app = "/app 'a b'"
+worker = "/work"
+[http_service]
+processes = ["app"]
+[[services]]
+internal_port = 9000
+processes = ["worker"]
+[[services.ports]]
+port = 9000
+[checks.alive]
+type = "tcp"
+[checks.busy]
+type = "tcp"
+port = 9000
+processes = ["worker", "app"]
+[[vm]]
+memory = 512
+[[vm]]
+memory = 1024
+processes = ["app"]
+[[mounts]]
+source = "jobs"
+destination = "/jobs"
+processes = ["worker"]
+[[files]]
+guest_path = "/a"
+raw_value = "hi"
+processes = ["worker"]
+[[restart]]
+policy = "always"
+processes = ["worker"]
+[[metrics]]
+port = 9091
+path = "/metrics"
+"#;
+
 #[test]
-fn numbers_without_a_unit_mean_what_fly_reads() {
-    let config = accepted(
-        "[[services]]\nconcurrency = \"20,25\"\n[[services.tcp_checks]]\ninterval = 15000\n\
-         [[http_service.checks]]\ninterval = 15000\n[vm]\nmemory = 768",
+fn each_process_group_gets_what_is_for_it() {
+    let file = parse(GROUPS).unwrap();
+    assert_eq!(file.groups().collect::<Vec<_>>(), ["app", "worker"]);
+    assert_eq!(file.default_group(), "app");
+    let app = file.machine_config_of("app", "image");
+    let worker = file.machine_config_of("worker", "image");
+    assert_eq!(file.machine_config("image"), app);
+    for (config, group) in [(&app, "app"), (&worker, "worker")] {
+        assert_eq!(config.metadata["fly_process_group"], group);
+        assert_eq!(
+            (config.env["FLY_PROCESS_GROUP"].as_str(), &*config.env["LOG"]),
+            (group, "info")
+        );
+        assert_eq!(config.services.len(), 1);
+    }
+    assert_eq!(app.init.unwrap().cmd, ["/app", "a b"]);
+    assert_eq!(worker.init.unwrap().cmd, ["/work"]);
+    assert_eq!((app.guest.unwrap().memory_mb, worker.guest.unwrap().memory_mb), (1024, 512));
+    // What names no group is for the default one, except a size.
+    let checks =
+        |checks: &std::collections::BTreeMap<String, _>| checks.keys().cloned().collect::<Vec<_>>();
+    assert_eq!((checks(&app.checks).len(), checks(&worker.checks)), (2, vec!["busy".to_owned()]));
+    assert_eq!((app.mounts.len(), worker.mounts.len()), (0, 1));
+    assert_eq!((app.restart.is_some(), worker.restart.is_some()), (false, true));
+    assert_eq!((app.rest.contains_key("metrics"), app.rest.contains_key("files")), (true, false));
+    assert_eq!(
+        (worker.rest.contains_key("metrics"), worker.rest.contains_key("files")),
+        (false, true)
     );
-    let [http_service, service] = config.services.as_slice() else { panic!("{config:?}") };
-    let tcp = &service.checks[0];
-    assert_eq!(tcp.check_type, Some(CheckType::Tcp));
-    assert_eq!(tcp.interval, Some(WireDuration::from_secs(15)), "milliseconds");
-    // Nanoseconds, raised to the shortest time there is.
-    assert_eq!(http_service.checks[0].interval, Some(WireDuration::from_secs(1)));
-    let concurrency = service.concurrency.clone().unwrap();
-    assert_eq!(concurrency.concurrency_type, Some(ConcurrencyType::Requests));
-    assert_eq!((concurrency.soft_limit, concurrency.hard_limit), (Some(20), Some(25)));
-    assert_eq!(config.guest.unwrap().memory_mb, 768);
+}
+
+/// A machine that was changed by other means than its file.
+fn existing(group: &str) -> MachineConfig {
+    let config = serde_json::json!({
+        "image": "old",
+        "guest": {"cpu_kind": "performance", "cpus": 4, "memory_mb": 8192},
+        "env": {"OLD": "1"},
+        "init": {"exec": ["/old"], "cmd": ["old"], "tty": true},
+        "metadata": {"fly_process_group": group, "fly_release_id": "r1", "own": "kept"},
+        "services": [{"internal_port": 1}],
+        "checks": {"old": {"type": "tcp", "port": 1}},
+        "restart": {"policy": "always"},
+        "stop_config": {"signal": "SIGHUP"},
+        "mounts": [{"volume": "vol_1", "path": "/old", "name": "jobs"}],
+        "auto_destroy": true,
+        "files": [{"guest_path": "/old", "raw_value": "eA=="}],
+        "metrics": {"port": 1},
+        "statics": [{"guest_path": "/old", "url_prefix": "/"}],
+        "schedule": "daily",
+        "standbys": ["m1"],
+        "dns": {"skip_registration": true},
+    });
+    serde_json::from_value(config).expect("a config")
 }
 
 #[test]
-fn only_what_is_for_the_process_group_goes_to_its_machines() {
-    let config = accepted(
-        "[processes]\napp = \"/app 'a b'\"\nworker = \"/work\"\n\
-         [http_service]\nprocesses = [\"app\"]\n\
-         [[services]]\nprocesses = [\"worker\"]\n\
-         [[vm]]\nmemory = 512\n[[vm]]\nmemory = 1024\nprocesses = [\"app\"]",
-    );
-    assert_eq!(config.services.len(), 1);
-    assert_eq!(config.guest.unwrap().memory_mb, 1024);
-    assert_eq!(config.init.unwrap().cmd, ["/app", "a b"]);
+fn an_update_keeps_what_the_file_does_not_manage_and_makes_the_rest_anew() {
+    let updated = parse("app = \"shop\"").unwrap().updated_config(&existing("app"), "new");
+    let expected = serde_json::json!({
+        "image": "new",
+        "guest": {"cpu_kind": "performance", "cpus": 4, "memory_mb": 8192},
+        "env": {"FLY_PROCESS_GROUP": "app"},
+        "init": {"tty": true},
+        "metadata": {
+            "fly_platform_version": "v2", "fly_process_group": "app", "fly_release_id": "r1",
+            "own": "kept",
+        },
+        "auto_destroy": true,
+        "schedule": "daily",
+        "standbys": ["m1"],
+        "dns": {"skip_registration": true},
+    });
+    assert_eq!(serde_json::to_value(updated).unwrap(), expected);
+    let sized = parse("[vm]\nmemory = 512").unwrap().updated_config(&existing("app"), "new");
+    assert_eq!(sized.guest.unwrap().memory_mb, 512);
+}
+
+#[test]
+fn an_updated_machine_stays_in_its_process_group_and_on_its_volume() {
+    let file = parse(GROUPS).unwrap();
+    let worker = file.updated_config(&existing("worker"), "new");
+    assert_eq!(worker.metadata["fly_process_group"], "worker");
+    assert_eq!(worker.init.unwrap().cmd, ["/work"]);
+    let [mount] = worker.mounts.as_slice() else { panic!("{:?}", worker.mounts) };
+    assert_eq!((mount.volume.as_deref(), mount.path.as_str()), (Some("vol_1"), "/jobs"));
+    let stray = file.updated_config(&existing("gone"), "new");
+    assert_eq!(stray.metadata["fly_process_group"], "app");
+    let other = GROUPS.replace("source = \"jobs\"", "source = \"other\"");
+    let other = parse(&other).unwrap().updated_config(&existing("worker"), "new");
+    assert_eq!(other.mounts[0].volume, None, "the file asks for another volume");
+}
+
+#[test]
+fn local_files_go_along_once_they_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("app.conf"), b"\xffhi").unwrap();
+    let text = "[[files]]\nguest_path = \"/a\"\nlocal_path = \"app.conf\"";
+    let mut file = parse(text).unwrap();
+    assert!(!file.machine_config("image").rest.contains_key("files"), "nothing is sent unread");
+    file.read_local_files(folder.path()).unwrap();
+    let files = serde_json::json!([{"guest_path": "/a", "raw_value": "/2hp"}]);
+    assert_eq!(file.machine_config("image").rest["files"], files);
+
+    let missing = parse(&text.replace("app.conf", "absent")).unwrap();
+    let told = missing.clone().read_local_files(folder.path()).unwrap_err().to_string();
+    assert!(told.contains("absent`") && told.contains("hint: the path counts from"), "{told}");
+    std::fs::write(folder.path().join("absent"), vec![0; 300_000]).unwrap();
+    let told = missing.clone().read_local_files(folder.path()).unwrap_err().to_string();
+    assert!(told.contains("more than 262144 bytes"), "{told}");
 }
 
 #[test]

@@ -13,43 +13,21 @@ fn mended(text: &str) -> String {
     fixed.text
 }
 
-const EXAMPLE: &str = r#"
-# Example fly.toml for Agent SDK services
-
-app = "shop"
-primary_region = "ord"
-
-[build]
-  dockerfile = "Dockerfile"
-
-[http_service]
-  internal_port = 8080
-  force_https = true
-  auto_stop_machines = true
-  auto_start_machines = true
-  min_machines_running = 0
-
-[http_service.checks]
-  interval = "15s"
-  timeout = "10s"
-  grace_period = "30s"
-  method = "GET"
-  path = "/health"
-
-[vm]
-  cpu_kind = "shared"
-  cpus = 1
-  memory = "512mb"  # Adjust based on monitoring
-
-[[services.tcp_checks]]
-  interval = "15s"
-  timeout = "10s"
-"#;
+/// The example of the runbook that this project carries out, as it stands there.
+const RUNBOOK: &str = include_str!("fixtures/runbook.fly.toml");
 
 #[test]
-fn an_example_that_fly_refuses_becomes_one_without_a_word_against_it() {
-    let text = mended(EXAMPLE);
-    let expected = EXAMPLE
+fn the_example_of_the_runbook_is_refused_as_fly_refuses_it_and_mended() {
+    let told: Vec<String> =
+        check(RUNBOOK, Severity::Warning).diagnostics.iter().map(Diagnostic::to_string).collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    16:1: `http_service.checks` is a table, but must be a list of tables
+    hint: write `[[http_service.checks]]` with double brackets
+    28:3: warning: `services.tcp_checks` makes a second service without ports; it does not check `[http_service]`
+    hint: write `[checks.tcp]` with `type = "tcp"`
+    "#);
+    let text = mended(RUNBOOK);
+    let expected = RUNBOOK
         .replace("[http_service.checks]", "[[http_service.checks]]")
         .replace("[[services.tcp_checks]]", "[checks.tcp]\n  type = \"tcp\"");
     assert_eq!(text, expected);

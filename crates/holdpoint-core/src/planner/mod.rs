@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::canonical;
 use crate::command::StartRelease;
 use crate::id::{AppName, Course, Environment, MachineId, ReleaseId, ServiceName, Slot};
-use crate::observation::{ObservedMachine, ServiceFacts};
+use crate::observation::{GroupFacts, ObservedMachine, ServiceFacts};
 use crate::plan::{
     MachineAction, MachineChange, Plan, Rollout, Soak, SoakPurpose, Step, StepKind, Wave,
 };
@@ -92,7 +92,7 @@ fn obstacles(start: &StartRelease, known: &KnownMachines) -> Vec<Obstacle> {
                 obstacles.push(Obstacle::NoDigest { service: name.clone(), image });
             }
             let known_count = known.get(&facts.app).map_or(0, BTreeSet::len);
-            if facts.machines.is_empty() && known_count > 0 {
+            if facts.every_machine().next().is_none() && known_count > 0 {
                 let app = facts.app.clone();
                 obstacles.push(Obstacle::EmptyAnswer { app, known: known_count });
             }
@@ -171,7 +171,7 @@ fn health_within_secs(project: &Project, environment: Environment) -> u64 {
 /// How many machines change together. A first deployment makes all at once: there is no traffic
 /// to keep up.
 fn wave_size(project: &Project, facts: &ServiceFacts) -> usize {
-    if facts.machines.is_empty() {
+    if facts.every_machine().next().is_none() {
         return usize::MAX;
     }
     match facts.environment {
@@ -193,9 +193,33 @@ fn waves(changes: Vec<MachineChange>, size: usize) -> Vec<Wave> {
     waves
 }
 
+/// The changes of all process groups, the default one first; the slots are numbered through.
 fn changes(start: &StartRelease, facts: &ServiceFacts, report: &mut Report) -> Vec<MachineChange> {
-    let config = target_config(start, facts);
-    let mut machines: Vec<&ObservedMachine> = facts.machines.iter().collect();
+    let default = GroupFacts {
+        name: String::new(),
+        machines_wanted: facts.machines_wanted,
+        config: facts.config.clone(),
+        machines: facts.machines.clone(),
+    };
+    let mut actions = Vec::new();
+    for group in std::iter::once(&default).chain(&facts.other_groups) {
+        actions.extend(changes_of_group(start, facts, group, report));
+    }
+    let slots = (0..).map(|index| slot(facts, index));
+    // A machine that stays as it is has its slot too.
+    let numbered = slots.zip(actions);
+    numbered.filter_map(|(slot, action)| Some(MachineChange { slot, action: action? })).collect()
+}
+
+/// For each machine of the group what is done to it, if anything, then those that are missing.
+fn changes_of_group(
+    start: &StartRelease,
+    facts: &ServiceFacts,
+    group: &GroupFacts,
+    report: &mut Report,
+) -> Vec<Option<MachineAction>> {
+    let digest = canonical::digest(&json!([group.config, facts.image_reference]));
+    let mut machines: Vec<&ObservedMachine> = group.machines.iter().collect();
     machines.sort_by(|left, right| left.id.cmp(&right.id));
     machines.retain(|machine| {
         let going_away = matches!(machine.state.as_str(), "destroyed" | "destroying");
@@ -207,56 +231,60 @@ fn changes(start: &StartRelease, facts: &ServiceFacts, report: &mut Report) -> V
         }
         !going_away
     });
-    let wanted = usize::try_from(facts.machines_wanted).unwrap_or(usize::MAX);
-    if machines.len() > wanted {
+    let wanted = usize::try_from(group.machines_wanted).unwrap_or(usize::MAX);
+    let count = machines.len();
+    if count > wanted {
         report.left_out.push(LeftOut::MoreThanWanted {
             app: facts.app.clone(),
-            found: machines.len(),
-            wanted: facts.machines_wanted,
+            found: count,
+            wanted: group.machines_wanted,
         });
     }
-    let mut changes = Vec::new();
-    let count = machines.len();
-    for (machine, index) in machines.into_iter().zip(0..) {
-        if config_digest_of(&machine.config) == config_digest_of(&config) {
+    let mut actions = Vec::new();
+    for machine in machines {
+        if config_digest_of(&machine.config) == Some(&digest) {
             let (machine, app) = (machine.id.clone(), facts.app.clone());
             report.left_out.push(LeftOut::AlreadyThere { machine, app });
+            actions.push(None);
             continue;
         }
-        changes.push(MachineChange {
-            slot: slot(facts, index),
-            action: MachineAction::Update {
-                machine: machine.id.clone(),
-                expected_instance: Some(machine.instance_id.clone()),
-                previous_config: machine.config.clone(),
-                previous_image: machine.image_digest.clone(),
-                config: config.clone(),
-                supersedes_lease: None,
-            },
-        });
+        actions.push(Some(MachineAction::Update {
+            machine: machine.id.clone(),
+            expected_instance: Some(machine.instance_id.clone()),
+            previous_config: machine.config.clone(),
+            previous_image: machine.image_digest.clone(),
+            config: target_config(start, facts, &machine.updated_config, &digest),
+            supersedes_lease: None,
+        }));
     }
-    for (_, index) in (count..wanted).zip(u32::try_from(count).unwrap_or(u32::MAX)..) {
-        changes.push(MachineChange {
-            slot: slot(facts, index),
-            action: MachineAction::Create {
-                name: format!("{}-{index}", facts.service),
-                region: facts.region.clone(),
-                config: config.clone(),
-            },
-        });
-    }
-    changes
+    let name = if group.name.is_empty() {
+        facts.service.to_string()
+    } else {
+        format!("{}-{}", facts.service, group.name)
+    };
+    actions.extend((count..wanted).map(|index| {
+        Some(MachineAction::Create {
+            name: format!("{name}-{index}"),
+            region: facts.region.clone(),
+            config: target_config(start, facts, &group.config, &digest),
+        })
+    }));
+    actions
 }
 
 fn slot(facts: &ServiceFacts, index: u32) -> Slot {
     Slot { environment: facts.environment, service: facts.service.clone(), index }
 }
 
-/// The machine config that the app's file asks for, with the image and the marks by which the
-/// machine is recognised later.
-fn target_config(start: &StartRelease, facts: &ServiceFacts) -> Value {
-    let mut config = facts.config.clone();
-    let digest = canonical::digest(&json!([config, facts.image_reference]));
+/// A machine config with the image and the marks by which the machine is recognised later. The
+/// digest is that of what the app's file asks for, whatever else the machine has.
+fn target_config(
+    start: &StartRelease,
+    facts: &ServiceFacts,
+    config: &Value,
+    digest: &str,
+) -> Value {
+    let mut config = config.clone();
     if let Value::Object(fields) = &mut config {
         fields.insert("image".to_owned(), json!(facts.image_reference));
         let metadata = fields.entry("metadata").or_insert_with(|| json!({}));

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{CONFIG_KEY, KnownMachines, LeftOut, Obstacle, plan};
 use crate::command::StartRelease;
 use crate::id::{AppName, Environment, ImageDigest, InstanceId, MachineId, ReleaseId, ServiceName};
-use crate::observation::{ObservedMachine, ServiceFacts};
+use crate::observation::{GroupFacts, ObservedMachine, ServiceFacts};
 use crate::plan::{MachineAction, Plan, Rollout};
 use crate::project::{self, Project};
 
@@ -99,6 +99,7 @@ fn facts(
             "image": "registry/web@sha256:old",
             "metadata": mark.filter(|_| *same).cloned().unwrap_or_default(),
         }),
+        updated_config: json!({"guest": {"memory_mb": 512}, "schedule": "daily"}),
     });
     ServiceFacts {
         service: ServiceName::new("web"),
@@ -111,6 +112,7 @@ fn facts(
         image_reference: "registry/web@sha256:new".to_owned(),
         secrets_version: None,
         machines: machines.collect(),
+        other_groups: Vec::new(),
     }
 }
 
@@ -237,4 +239,46 @@ fn a_machine_is_marked_with_the_version_and_config_that_it_was_given() {
     };
     assert_eq!(config["metadata"]["holdpoint_version"], "1.2.3");
     assert!(config["metadata"][CONFIG_KEY].as_str().unwrap().starts_with("sha256:"));
+}
+
+#[test]
+fn an_update_gives_each_machine_what_the_file_makes_of_its_own_config() {
+    let start = start(&[], &[(1, "started", false)], 1);
+    let (plan, _) = plan(ReleaseId(1), &start, &KnownMachines::new()).unwrap();
+    let rollout = rollouts(&plan)[1];
+    let MachineAction::Update { config, previous_config, .. } = &rollout.waves[0].changes[0].action
+    else {
+        panic!("the machine that is there is updated");
+    };
+    assert_eq!(config["schedule"], "daily", "what the file doesn't manage stays");
+    assert_eq!(config["image"], "registry/web@sha256:new");
+    assert_eq!(previous_config["image"], "registry/web@sha256:old");
+}
+
+#[test]
+fn every_process_group_is_released_with_its_own_config_and_none_twice() {
+    let mut start = start(&[], &[], 1);
+    let worker = json!({"metadata": {"fly_process_group": "worker"}});
+    for facts in &mut start.facts {
+        facts.other_groups.push(GroupFacts {
+            name: "worker".to_owned(),
+            machines_wanted: 1,
+            config: worker.clone(),
+            machines: Vec::new(),
+        });
+    }
+    let (plan, _) = plan(ReleaseId(1), &start, &KnownMachines::new()).unwrap();
+    let changes: Vec<_> = rollouts(&plan)[1].waves.iter().flat_map(|wave| &wave.changes).collect();
+    let made: Vec<(u32, &str, &serde_json::Value)> = changes
+        .iter()
+        .map(|change| {
+            let MachineAction::Create { name, config, .. } = &change.action else {
+                panic!("nothing is there that could be changed");
+            };
+            (change.slot.index, name.as_str(), &config["metadata"]["fly_process_group"])
+        })
+        .collect();
+    let null = serde_json::Value::Null;
+    let group = json!("worker");
+    assert_eq!(made, [(0, "web-0", &null), (1, "web-1", &null), (2, "web-worker-0", &group)]);
 }

@@ -154,8 +154,10 @@ impl World {
                             instance_id: machine.instance_id(id),
                             image_digest: machine.image().rsplit('@').next().map(ImageDigest::new),
                             config: machine.config.clone(),
+                            updated_config: json!({"guest": {"memory_mb": 512}, "metadata": {}}),
                         })
                         .collect(),
+                    other_groups: Vec::new(),
                 });
             }
         }

@@ -139,6 +139,7 @@ impl World {
                 instance_id: machine.instance_id(id),
                 image_digest: machine.image().split('@').nth(1).map(ImageDigest::new),
                 config: machine.config.clone(),
+                updated_config: config(),
             });
             ServiceFacts {
                 service: ServiceName::new(service),
@@ -151,6 +152,7 @@ impl World {
                 image_reference: reference(service, version),
                 secrets_version: Some(7),
                 machines: machines.collect(),
+                other_groups: Vec::new(),
             }
         });
         facts.collect()

@@ -257,7 +257,7 @@ impl Cast<'_> {
             facts.into_iter().filter(|facts| facts.environment == Environment::Production);
         let mut strays = Vec::new();
         for facts in production {
-            for machine in &facts.machines {
+            for machine in facts.every_machine() {
                 let runs = machine.image_digest.as_ref();
                 if runs != Some(&facts.image_digest) {
                     let runs = runs.map_or("an unknown image", |image| image.short());

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::PerGroup;
 use super::diagnostic::{Problem, Problems};
 use super::field::{BareNumber, Field};
+use super::group::PerGroup;
 use super::literal;
 use super::section::{Form, Section};
-use crate::types::{Check, CheckHeader, CheckType, WireDuration};
+use crate::types::{Check, CheckHeader, CheckType, Service, WireDuration};
 
 /// Fly's client moves the times of a service's check into these bounds.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -69,7 +69,8 @@ pub(super) fn service_check(
 /// `[checks.NAME]`, or `[[checks]]` with a `name`.
 pub(super) fn machine_checks(
     root: &Section<'_>,
-    http_port: Option<u16>,
+    http_service: Option<&PerGroup<Service>>,
+    default_group: &str,
     problems: &mut Problems,
 ) -> BTreeMap<String, PerGroup<Check>> {
     let Some(field) = root.get("checks") else { return BTreeMap::new() };
@@ -99,8 +100,13 @@ pub(super) fn machine_checks(
     let mut checks = BTreeMap::new();
     for (name, section) in named {
         let processes = section.strings("processes", problems);
-        let check = machine_check(&section, http_port, problems);
-        checks.insert(name, PerGroup { value: check, processes });
+        let check = PerGroup { value: (), processes }.or_default(default_group);
+        // Each group takes the port from its own service.
+        let http_port = http_service
+            .filter(|service| check.processes.iter().all(|group| service.is_for(group)))
+            .map(|service| service.value.internal_port);
+        let value = machine_check(&section, http_port, problems);
+        checks.insert(name, PerGroup { value, processes: check.processes });
     }
     checks
 }
@@ -112,8 +118,9 @@ fn machine_check(section: &Section<'_>, http_port: Option<u16>, problems: &mut P
     let port = section.integer("port", 1..=65_535, problems);
     check.port = port.or(http_port);
     if check.port.is_none() && section.get("port").is_none() {
-        let message =
-            format!("`{path}` has no port, and there is no `[http_service]` to take it from");
+        let message = format!(
+            "`{path}` has no port, and its process group has no `[http_service]` to take it from"
+        );
         problems.add(
             &section.span,
             message,

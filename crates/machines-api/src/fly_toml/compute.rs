@@ -1,9 +1,9 @@
 //! `[[vm]]`: the size of a machine. Preset first, then `memory`, then the single
 //! fields, as in Fly's client. Whether the platform offers that size is its own affair.
 
-use super::PerGroup;
 use super::diagnostic::{Problem, Problems};
 use super::field::Field;
+use super::group::PerGroup;
 use super::literal;
 use super::repair::Edit;
 use super::section::{Form, Section};

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::PerGroup;
 use super::compute::{DECIMAL, sections_in_lower_case, size};
 use super::diagnostic::Problems;
 use super::field::Field;
+use super::group::PerGroup;
 use super::section::Section;
 use crate::types::Mount;
 

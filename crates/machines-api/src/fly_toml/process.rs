@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::PerGroup;
 use super::diagnostic::{Problem, Problems};
 use super::field::{BareNumber, Field};
+use super::group::PerGroup;
 use super::literal;
 use super::section::{Form, Section};
 use crate::types::{Init, Restart, RestartPolicy, StopConfig};

@@ -1,10 +1,10 @@
 //! `[http_service]` and `[[services]]`: the ports of an app and how they are served.
 
-use super::PerGroup;
 use super::checks::{HeaderForm, service_check};
 use super::deploy;
 use super::diagnostic::{Problem, Problems};
 use super::field::{BareNumber, Field};
+use super::group::PerGroup;
 use super::repair::{Edit, Repair};
 use super::section::{Form, Section};
 use crate::types::{Autostop, CheckType, Concurrency, ConcurrencyType, Port, Service};

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use futures::future::try_join_all;
 use holdpoint_core::id::{AppName, Environment, ImageDigest, InstanceId, MachineId, ServiceName};
-use holdpoint_core::observation::{ObservedMachine, ServiceFacts};
+use holdpoint_core::observation::{GroupFacts, ObservedMachine, ServiceFacts};
 use holdpoint_core::project::{Placement, Project, Service};
 use machines_api::error::ApiError;
-use machines_api::fly_toml::{self, Diagnostic, FlyConfig};
-use machines_api::types::{Machine, MachineState};
+use machines_api::fly_toml::{self, Diagnostic, FlyConfig, LocalFileError};
+use machines_api::types::{Machine, MachineConfig, MachineState};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -54,6 +54,14 @@ pub enum AppFileError {
         text: String,
         /// What is wrong with it; at least one.
         problems: Vec<Diagnostic>,
+    },
+    /// A file that it wants to send along can't be read.
+    #[error("{path}: {source}")]
+    LocalFile {
+        /// The file.
+        path: PathBuf,
+        /// Which one, and why.
+        source: LocalFileError,
     },
     /// It names no app.
     #[error("`{path}` names no app\nhint: add `app = \"NAME\"` to it")]
@@ -117,10 +125,13 @@ pub fn app_file(project_root: &Path, placement: &Placement) -> Result<AppFile, A
         Ok(text) => text,
         Err(source) => return Err(AppFileError::Read { path, source }),
     };
-    let config = match fly_toml::parse(&text) {
+    let mut config = match fly_toml::parse(&text) {
         Ok(config) => config,
         Err(problems) => return Err(AppFileError::Invalid { path, text, problems }),
     };
+    if let Err(source) = config.read_local_files(path.parent().unwrap_or(project_root)) {
+        return Err(AppFileError::LocalFile { path, source });
+    }
     match config.app.clone().filter(|app| !app.is_empty()) {
         Some(app) => Ok(AppFile { path, app: AppName::new(app), config }),
         None => Err(AppFileError::NoApp { path }),
@@ -176,8 +187,6 @@ impl Platform {
             .get(&name)
             .cloned()
             .ok_or_else(|| ObserveError::NoImage { service: service.name.clone() })?;
-        let config = json_config(&app, &file)?;
-        let group = config.pointer(&format!("/metadata/{GROUP_KEY}")).and_then(Value::as_str);
         let machines = match self.client.list_machines(app.as_str()).await {
             Ok(machines) => machines,
             Err(error) if error.is_not_found() => {
@@ -185,12 +194,19 @@ impl Platform {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut observed = Vec::new();
-        for machine in machines.iter().filter(|machine| is_of_group(machine, group)) {
-            observed.push(observe_machine(&app, machine)?);
+        let mut default = None;
+        let mut other_groups = Vec::new();
+        for group in file.groups() {
+            let is_default = group == file.default_group();
+            let facts = group_facts(&app, &file, group, &machines)?;
+            if is_default {
+                default = Some(facts);
+            } else {
+                other_groups.push(facts);
+            }
         }
-        // Plans must not depend on the order in which the platform answers.
-        observed.sort_by(|left, right| left.id.cmp(&right.id));
+        let GroupFacts { config, machines, .. } =
+            default.ok_or_else(|| ObserveError::NoApp { app: app.clone(), environment })?;
         let secrets_version = self.secrets_version(&app).await?;
         Ok(ServiceFacts {
             service: name,
@@ -201,33 +217,51 @@ impl Platform {
             config,
             image_digest,
             secrets_version,
-            machines: observed,
+            machines,
+            other_groups,
             app,
         })
     }
 }
 
-/// The config that the app's file asks for, without an image.
-fn json_config(app: &AppName, file: &FlyConfig) -> Result<Value, ObserveError> {
-    let mut config = serde_json::to_value(file.machine_config(""))
-        .map_err(|error| ObserveError::Config { app: app.clone(), message: error.to_string() })?;
-    if let Some(fields) = config.as_object_mut() {
-        fields.remove("image");
+/// One process group: its machines, each with what the file makes of its config. A group beside
+/// the default one keeps as many machines as it has, and has one at least.
+fn group_facts(
+    app: &AppName,
+    file: &FlyConfig,
+    group: &str,
+    machines: &[Machine],
+) -> Result<GroupFacts, ObserveError> {
+    let is_default = group == file.default_group();
+    let mut observed = Vec::new();
+    for machine in machines.iter().filter(|machine| is_of_group(machine, group, is_default)) {
+        observed.push(observe_machine(app, file, machine)?);
     }
-    Ok(config)
+    // Plans must not depend on the order in which the platform answers.
+    observed.sort_by(|left: &ObservedMachine, right| left.id.cmp(&right.id));
+    Ok(GroupFacts {
+        name: group.to_owned(),
+        machines_wanted: u32::try_from(observed.len()).unwrap_or(u32::MAX).max(1),
+        config: without_image(app, &file.machine_config_of(group, ""))?,
+        machines: observed,
+    })
 }
 
 /// Machines of other groups (release commands, consoles) and those that are gone are not ours.
-fn is_of_group(machine: &Machine, group: Option<&str>) -> bool {
+fn is_of_group(machine: &Machine, group: &str, is_default: bool) -> bool {
     if matches!(machine.state, MachineState::Destroyed | MachineState::Destroying) {
         return false;
     }
     let config = machine.config.as_ref().or(machine.incomplete_config.as_ref());
     let own = config.and_then(|config| config.metadata.get(GROUP_KEY)).map(String::as_str);
-    own.is_none() || group.is_none() || own == group
+    own.map_or(is_default, |own| own == group)
 }
 
-fn observe_machine(app: &AppName, machine: &Machine) -> Result<ObservedMachine, ObserveError> {
+fn observe_machine(
+    app: &AppName,
+    file: &FlyConfig,
+    machine: &Machine,
+) -> Result<ObservedMachine, ObserveError> {
     let config = machine.config.as_ref().ok_or_else(|| ObserveError::HiddenConfig {
         machine: machine.id.clone(),
         app: app.clone(),
@@ -239,11 +273,22 @@ fn observe_machine(app: &AppName, machine: &Machine) -> Result<ObservedMachine, 
         state: machine.state.to_string(),
         instance_id: InstanceId::new(&machine.instance_id),
         image_digest: digest.or(in_reference).map(ImageDigest::new),
-        config: serde_json::to_value(config).map_err(|error| ObserveError::Config {
-            app: app.clone(),
-            message: error.to_string(),
-        })?,
+        config: json_config(app, config)?,
+        updated_config: without_image(app, &file.updated_config(config, ""))?,
     })
+}
+
+fn without_image(app: &AppName, config: &MachineConfig) -> Result<Value, ObserveError> {
+    let mut config = json_config(app, config)?;
+    if let Some(fields) = config.as_object_mut() {
+        fields.remove("image");
+    }
+    Ok(config)
+}
+
+fn json_config(app: &AppName, config: &MachineConfig) -> Result<Value, ObserveError> {
+    serde_json::to_value(config)
+        .map_err(|error| ObserveError::Config { app: app.clone(), message: error.to_string() })
 }
 
 fn listed(problems: &[Diagnostic]) -> String {
@@ -266,9 +311,58 @@ mod tests {
         fs::write(directory.path().join("fly.toml"), text).expect("written");
         let file = app_file(directory.path(), &placement("fly.toml")).expect("read");
         assert_eq!(file.app, AppName::new("shop-staging"));
-        let config = json_config(&file.app, &file.config).expect("config");
+        let config = without_image(&file.app, &file.config.machine_config("")).expect("config");
         assert_eq!(config.get("image"), None);
         assert!(config.get("services").is_some(), "{config}");
+    }
+
+    fn machine(id: &str, group: &str) -> Machine {
+        let machine = serde_json::json!({
+            "id": id,
+            "state": "started",
+            "config": {
+                "image": "old@sha256:1",
+                "env": {"OLD": "1"},
+                "schedule": "daily",
+                "metadata": {"fly_process_group": group},
+            },
+        });
+        serde_json::from_value(machine).expect("a machine")
+    }
+
+    #[test]
+    fn each_process_group_has_its_machines_and_each_machine_its_own_next_config() {
+        let text = "[processes]\napp = \"a\"\nmail = \"m\"\nwork = \"b\"\n[env]\nNEW = \"1\"\n";
+        let file = fly_toml::parse(text).expect("read");
+        let app = AppName::new("shop");
+        let machines =
+            [machine("m2", "work"), machine("m1", "work"), machine("m3", "fly_app_console")];
+        let facts = |group| group_facts(&app, &file, group, &machines).expect("facts");
+        let work = facts("work");
+        let ids: Vec<&str> = work.machines.iter().map(|machine| machine.id.as_str()).collect();
+        assert_eq!((ids.as_slice(), work.machines_wanted), (&["m1", "m2"][..], 2));
+        let updated = &work.machines[0].updated_config;
+        assert_eq!(updated["init"]["cmd"], serde_json::json!(["b"]));
+        assert_eq!(updated["env"], serde_json::json!({"FLY_PROCESS_GROUP": "work", "NEW": "1"}));
+        assert_eq!(updated["schedule"], "daily", "the file doesn't manage it");
+        assert_eq!(updated.get("image"), None);
+        let mail = facts("mail");
+        assert_eq!((mail.machines.len(), mail.machines_wanted), (0, 1), "a new group gets one");
+        assert_eq!(facts("app").machines, []);
+    }
+
+    #[test]
+    fn local_files_count_from_the_folder_of_the_app_file() {
+        let directory = tempfile::tempdir().expect("directory");
+        fs::create_dir(directory.path().join("apps")).expect("made");
+        let text = "app = \"shop\"\n[[files]]\nguest_path = \"/a\"\nlocal_path = \"a.conf\"\n";
+        fs::write(directory.path().join("apps/fly.toml"), text).expect("written");
+        let error = app_file(directory.path(), &placement("apps/fly.toml")).expect_err("refused");
+        assert!(error.to_string().contains("a.conf`") && error.to_string().contains("hint: "));
+        fs::write(directory.path().join("apps/a.conf"), "hi").expect("written");
+        let file = app_file(directory.path(), &placement("apps/fly.toml")).expect("read");
+        let files = &file.config.machine_config("").rest["files"];
+        assert_eq!(files[0]["raw_value"], "aGk=");
     }
 
     #[test]
