@@ -3,6 +3,7 @@
 //! It starts other programs and reads this repository's own files. It decides nothing about
 //! Holdpoint itself, and no crate of the workspace depends on it.
 
+mod bench;
 mod failure;
 mod fuzzing;
 mod openapi;
@@ -57,6 +58,14 @@ enum Verb {
         #[arg(long, requires = "target")]
         input: Option<PathBuf>,
     },
+    /// Measure how fast the platform is, beside others where they do the same
+    Bench {
+        /// Only this one
+        benchmark: Option<bench::Benchmark>,
+        /// Options of that benchmark; `-- --help` shows them
+        #[arg(last = true, requires = "benchmark")]
+        options: Vec<String>,
+    },
     /// Make the test fixture with the structure of the Machines API from Fly's OpenAPI file
     Openapi {
         /// Fly's file, as its documentation serves it
@@ -78,6 +87,7 @@ fn main() -> ExitCode {
             let inputs = Inputs { secs, seed, only: input.as_deref() };
             fuzzing::run(target.as_deref(), &inputs)
         }
+        Verb::Bench { benchmark, options } => bench::run(benchmark, &options),
         Verb::Openapi { source, target } => openapi::reduce(&source, &target),
     };
     match result {

@@ -40,21 +40,22 @@ const TOOLS: &[Tool] = &[
 
 /// Installs Debian packages first, since the tools are compiled with them.
 pub(crate) fn run() -> Result<(), Failure> {
-    install_packages()?;
+    install_packages(DEBIAN_PACKAGES)?;
     for tool in TOOLS.iter().filter(|tool| !is_installed(tool)) {
         install_tool(tool)?;
     }
     Ok(())
 }
 
+/// Installs those of these packages that are missing, each given with its reason.
 #[expect(clippy::print_stdout, reason = "progress for the person who waits")]
-fn install_packages() -> Result<(), Failure> {
+pub(crate) fn install_packages(packages: &[(&str, &str)]) -> Result<(), Failure> {
     if Invocation::new("dpkg-query", &["--version"]).output().is_err() {
-        println!("setup: this is not Debian; needed are {}", package_reasons(DEBIAN_PACKAGES));
+        println!("setup: this is not Debian; needed are {}", package_reasons(packages));
         return Ok(());
     }
     let missing: Vec<_> =
-        DEBIAN_PACKAGES.iter().copied().filter(|(package, _)| !has_package(package)).collect();
+        packages.iter().copied().filter(|(package, _)| !has_package(package)).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -6,7 +6,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use holdpoint::cli::{self, arguments::Arguments};
 use holdpoint::message;
+use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
+
+/// The proxy of `holdpoint up` takes and gives back memory some dozen times for each request, at
+/// half the cost of the system's allocator.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

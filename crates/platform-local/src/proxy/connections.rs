@@ -39,9 +39,6 @@ const IDLE_COUNT_MAX: usize = 256;
 /// A machine on this computer accepts or refuses at once; only a full accept queue takes longer.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// Headers of one answer.
-const HEADERS_MAX: usize = 256;
-
 /// Sends requests over one connection that carries one at a time.
 pub(super) type Sender = http1::SendRequest<AttemptBody>;
 
@@ -156,7 +153,7 @@ impl Connections {
         mut request: Request<AttemptBody>,
     ) -> Result<Answered, SendError> {
         if self.manner == Manner::Http2 {
-            return self.send_http2(worker, request).await;
+            return Box::pin(self.send_http2(worker, request)).await;
         }
         while let Some(mut sender) = self.take(worker) {
             match sender.try_send_request(request).await {
@@ -168,6 +165,12 @@ impl Connections {
                 },
             }
         }
+        // Rare and large, so that it does not make every request large.
+        Box::pin(self.send_anew(request)).await
+    }
+
+    /// Sends a request over a connection that is made for it.
+    async fn send_anew(&self, request: Request<AttemptBody>) -> Result<Answered, SendError> {
         let mut sender = self.connect().await?;
         match sender.try_send_request(request).await {
             Ok(answer) => Ok(Answered { answer, sender: Some(sender) }),
@@ -229,7 +232,8 @@ impl Connections {
 
     async fn connect(&self) -> Result<Sender, SendError> {
         let stream = self.open().await?;
-        let made = http1::Builder::new().max_headers(HEADERS_MAX).handshake(stream).await;
+        // At most 100 headers in an answer: any other number would cost a table on the heap each.
+        let made = http1::handshake(stream).await;
         let (sender, connection) = made.map_err(SendError::Unsent)?;
         tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {

@@ -91,7 +91,10 @@ impl Proxy {
             fleet,
         });
         let head_max = Duration::from_millis(settings.head_read_ms);
-        let count = thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX);
+        // Half of the processors: the machines behind the proxy need the rest, and fewer workers
+        // sleep less often (`docs/speed.md`).
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let count = (processors / 2).clamp(1, WORKERS_MAX);
         let workers = (0..count)
             .map(|number| Worker { number, port, head_max, forwarder: Arc::clone(&forwarder) })
             .map(Worker::start)

@@ -41,9 +41,6 @@ use crate::clock;
 /// A request's line and headers together.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 
-/// Headers of one request.
-const HEADERS_MAX: usize = 128;
-
 /// Requests that one HTTP/2 connection carries at once.
 const STREAMS_MAX: u32 = 256;
 
@@ -221,9 +218,9 @@ impl Worker {
                 .serve_connection(stream, service);
             until_stopped(connection, &stop, http2::Connection::graceful_shutdown).await
         } else {
+            // At most 100 headers: any other number would cost a table on the heap per request.
             let connection = http1::Builder::new()
                 .max_buf_size(HEADER_BYTES_MAX as usize)
-                .max_headers(HEADERS_MAX)
                 .serve_connection(stream, service)
                 .with_upgrades();
             until_stopped(connection, &stop, http1::UpgradeableConnection::graceful_shutdown).await
