@@ -90,6 +90,10 @@ async fn run_tool(tool: &str) -> std::io::Result<()> {
         }
         "groups" => output.write_all(control_groups().as_bytes()),
         "copy" => std::io::copy(&mut std::io::stdin(), &mut output).map(|_bytes| ()),
+        "read" => {
+            let path = env::args().nth(2).unwrap_or_default();
+            std::io::copy(&mut std::fs::File::open(path)?, &mut output).map(|_bytes| ())
+        }
         "fail" => {
             writeln!(errors, "failed on purpose")?;
             std::process::exit(3);

@@ -72,6 +72,46 @@ async fn run_programs_inside(runtime: Runtime) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_reads_the_files_of_its_config() {
+    Box::pin(read_config_files(Runtime::Process)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_container_a_program_reads_the_files_of_its_config() {
+    Box::pin(read_config_files(Runtime::Container)).await;
+}
+
+#[expect(clippy::indexing_slicing, reason = "the body of two tests")]
+async fn read_config_files(runtime: Runtime) {
+    let world = World::in_(runtime).await;
+    world.api.create_app("shop").await;
+    let config = |files: Value| {
+        let mut config = serde_json::to_value(world.config(&[])).expect("a config");
+        config["files"] = files;
+        json!({"config": config})
+    };
+    let bad = config(json!([{"guest_path": "/../up", "raw_value": "aGVsbG8="}]));
+    let (status, refused) = world.api.call(Method::POST, M, bad).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{refused}");
+
+    let secret = json!({"value": "aGlkZGVu"});
+    world.api.done(Method::POST, "/v1/apps/shop/secrets/PLAN", secret).await;
+    let files = json!([
+        {"guest_path": "/etc/shop/app.conf", "raw_value": "aGVsbG8="},
+        {"guest_path": "/plan", "secret_name": "PLAN"},
+    ]);
+    let made = world.api.done(Method::POST, M, config(files)).await;
+    let id = made["id"].as_str().expect("an id");
+    world.api.ready("shop", id).await;
+    for (path, content) in [("etc/shop/app.conf", "hello"), ("plan", "hidden")] {
+        let body = json!({"command": ["/app", "read", path]});
+        let told = world.api.done(Method::POST, &format!("{M}/{id}/exec"), body).await;
+        assert_eq!(told["stdout"], content, "{told}");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_processes_of_a_machine_are_listed_with_their_sockets() {
     Box::pin(list_processes(Runtime::Process)).await;
 }

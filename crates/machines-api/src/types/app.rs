@@ -30,15 +30,33 @@ pub struct Organization {
 }
 
 /// Body of `POST /v1/apps`. Fly's documents call the name `app_name`, its client
-/// `name`; both are read, `name` is written.
+/// `name`; both are read, also side by side, and `name` is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "CreateAppAsSent")]
 pub struct CreateApp {
-    #[serde(alias = "app_name")]
     pub name: String,
-    #[serde(default)]
     pub org_slug: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CreateAppAsSent {
+    #[serde(deserialize_with = "super::reading::null_as_default")]
+    name: String,
+    #[serde(deserialize_with = "super::reading::null_as_default")]
+    app_name: String,
+    #[serde(deserialize_with = "super::reading::null_as_default")]
+    org_slug: String,
+    network: Option<String>,
+}
+
+impl From<CreateAppAsSent> for CreateApp {
+    fn from(sent: CreateAppAsSent) -> Self {
+        let CreateAppAsSent { name, app_name, org_slug, network } = sent;
+        Self { name: if name.is_empty() { app_name } else { name }, org_slug, network }
+    }
 }
 
 /// Reply to `GET /v1/apps`.
@@ -53,6 +71,18 @@ pub struct AppList {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_app_is_named_by_either_name_or_both() {
+        for text in [
+            r#"{"name": "shop"}"#,
+            r#"{"app_name": "shop", "name": null}"#,
+            r#"{"app_name": "shop", "name": "shop", "org_slug": "personal"}"#,
+        ] {
+            let read: CreateApp = serde_json::from_str(text).expect("a body");
+            assert_eq!(read.name, "shop", "{text}");
+        }
+    }
 
     #[test]
     fn both_spellings_of_the_name_are_read() {

@@ -13,7 +13,9 @@ use machines_api::types::{
 use oci_image::ImageDigest;
 
 use super::{
-    Fleet, Machine, Source, events, lease,
+    Fleet, Machine, Source,
+    config_files::ConfigFile,
+    events, lease,
     machine::Snapshot,
     record::{self, AppRecord, Goal, MachineRecord},
 };
@@ -219,6 +221,7 @@ impl Fleet {
             return Err(Refusal::bad_request(format!("there is no signal `{signal}`")));
         }
         record::chosen_runtime(config).map_err(Refusal::unprocessable)?;
+        ConfigFile::all(config).map_err(Refusal::unprocessable)?;
         let mut image = parse_image(&config.image)?;
         if image.digest.is_empty() {
             let tagged = self.context.store.tag(&image.repository, &image.tag).await?;

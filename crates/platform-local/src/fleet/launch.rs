@@ -16,6 +16,7 @@ use oci_image::{
 
 use super::{
     Context,
+    config_files::{ConfigFile, FileError},
     record::{MachineRecord, RunRecord},
 };
 use crate::{
@@ -35,6 +36,10 @@ pub(super) enum PrepareError {
     Layout(#[from] LayoutError),
     #[error(transparent)]
     Digest(#[from] DigestError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{0}")]
+    Files(String),
     #[error("cannot prepare `{path}`: {source}")]
     Io { path: PathBuf, source: io::Error },
     #[error(
@@ -150,6 +155,10 @@ fn prepare(
     for mount in &record.config.mounts {
         link_volume(&root, mount, &files.volume(mount))?;
     }
+    let secrets = context.secrets_of(&record.app);
+    for file in config_files(record)? {
+        file.write_below(&root, &secrets)?;
+    }
     let log = files.log();
     supervisor::rotate(&log).map_err(at(&log))?;
     let working_directory = image.working_dir.clone().unwrap_or_default();
@@ -197,6 +206,13 @@ fn prepare_container(
         }
         volumes.push((volume, path.clone()));
     }
+    let (beside, secrets) = (files.root(&run.start), context.secrets_of(&record.app));
+    for (number, file) in config_files(record)?.into_iter().enumerate() {
+        fs::create_dir_all(&beside).map_err(at(&beside))?;
+        let place = beside.join(number.to_string());
+        file.write_beside(&place, &secrets)?;
+        volumes.push((place, file.guest_path));
+    }
     let mut environment = environment(context, record, run, &image);
     // By these a process is found again; a container has labels.
     for mark in [START_VARIABLE, PLATFORM_VARIABLE] {
@@ -213,6 +229,11 @@ fn prepare_container(
         limits: record.limits(&context.settings),
         log,
     })
+}
+
+/// The files that the config names. They were looked at when it was accepted.
+fn config_files(record: &MachineRecord) -> Result<Vec<ConfigFile>, PrepareError> {
+    ConfigFile::all(&record.config).map_err(PrepareError::Files)
 }
 
 /// Lets the program see the volume at the mount's path; what the image has there is hidden.

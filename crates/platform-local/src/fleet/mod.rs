@@ -4,6 +4,7 @@
 mod addresses;
 mod autostop;
 mod checks;
+mod config_files;
 mod create;
 mod events;
 mod gauges;
