@@ -181,9 +181,9 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> FileError {
 mod tests {
     use super::*;
 
-    fn read(files: &str) -> Result<Vec<ConfigFile>, String> {
+    fn config(files: &str) -> MachineConfig {
         let text = format!(r#"{{"image": "x", "files": {files}}}"#);
-        ConfigFile::all(&serde_json::from_str(&text).expect("a config"))
+        serde_json::from_str(&text).expect("a config")
     }
 
     #[test]
@@ -200,9 +200,9 @@ mod tests {
             r#"[{"guest_path": "/app", "raw_value": "", "mode": 65536}]"#,
             r#"{"guest_path": "/app"}"#,
         ] {
-            assert!(read(bad).is_err(), "{bad}");
+            assert!(ConfigFile::all(&config(bad)).is_err(), "{bad}");
         }
-        assert_eq!(read("null"), Ok(Vec::new()));
+        assert_eq!(ConfigFile::all(&config("null")), Ok(Vec::new()));
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
         std::os::unix::fs::symlink(&outside, root.join("link")).expect("linked");
         let write = |guest_path: &str| {
             let file = format!(r#"[{{"guest_path": "{guest_path}", "raw_value": "bmV3"}}]"#);
-            let files = read(&file).expect("files");
+            let files = ConfigFile::all(&config(&file)).expect("files");
             files.first().expect("a file").write_below(&root, &BTreeMap::new())
         };
         assert!(matches!(write("/out/outside"), Err(FileError::Place { .. })));
