@@ -32,7 +32,7 @@ pub struct Organization {
 /// Body of `POST /v1/apps`. Fly's documents call the name `app_name`, its client
 /// `name`; both are read, also side by side, and `name` is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "CreateAppAsSent")]
+#[serde(try_from = "CreateAppAsSent")]
 pub struct CreateApp {
     pub name: String,
     pub org_slug: String,
@@ -43,19 +43,20 @@ pub struct CreateApp {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct CreateAppAsSent {
-    #[serde(deserialize_with = "super::reading::null_as_default")]
-    name: String,
-    #[serde(deserialize_with = "super::reading::null_as_default")]
-    app_name: String,
+    name: Option<String>,
+    app_name: Option<String>,
     #[serde(deserialize_with = "super::reading::null_as_default")]
     org_slug: String,
     network: Option<String>,
 }
 
-impl From<CreateAppAsSent> for CreateApp {
-    fn from(sent: CreateAppAsSent) -> Self {
+impl TryFrom<CreateAppAsSent> for CreateApp {
+    type Error = &'static str;
+
+    fn try_from(sent: CreateAppAsSent) -> Result<Self, Self::Error> {
         let CreateAppAsSent { name, app_name, org_slug, network } = sent;
-        Self { name: if name.is_empty() { app_name } else { name }, org_slug, network }
+        let name = name.or(app_name).ok_or("missing field `name`")?;
+        Ok(Self { name, org_slug, network })
     }
 }
 
@@ -82,6 +83,7 @@ mod tests {
             let read: CreateApp = serde_json::from_str(text).expect("a body");
             assert_eq!(read.name, "shop", "{text}");
         }
+        assert!(serde_json::from_str::<CreateApp>("{}").is_err());
     }
 
     #[test]

@@ -127,17 +127,7 @@ impl Fleet {
                 "app `{app}` has {MACHINES_PER_APP_MAX} machines, which is the limit"
             )));
         }
-        let name = order.name.filter(|name| !name.is_empty());
-        let name = name.unwrap_or_else(identity::machine_name);
-        if !is_machine_name(&name) {
-            return Err(Refusal::bad_request(format!(
-                "invalid_argument: `{name}` is no name for a machine\nhint: use 1 to 63 letters, \
-                 digits, - and _"
-            )));
-        }
-        if machines.iter().any(|machine| machine.snapshot().record.name == name) {
-            return Err(Refusal::unprocessable(format!("machine name `{name}` is taken")));
-        }
+        let name = free_name(&machines, order.name)?;
         let now = clock::now();
         let mut record = MachineRecord {
             id: identity::machine_id(),
@@ -336,6 +326,27 @@ impl Fleet {
 fn is_app_name(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+/// The name that was wished for, if no machine of the app has it; else one that is made up.
+fn free_name(machines: &[Arc<Machine>], wished: Option<String>) -> Result<String, Refusal> {
+    let is_taken =
+        |name: &String| machines.iter().any(|machine| machine.snapshot().record.name == *name);
+    let Some(name) = wished.filter(|name| !name.is_empty()) else {
+        // Of the millions of names at most a thousand are taken, so that this ends soon.
+        let mut names = std::iter::repeat_with(identity::machine_name);
+        return Ok(names.find(|name| !is_taken(name)).unwrap_or_default());
+    };
+    if !is_machine_name(&name) {
+        return Err(Refusal::bad_request(format!(
+            "invalid_argument: `{name}` is no name for a machine\nhint: use 1 to 63 letters, \
+             digits, - and _"
+        )));
+    }
+    if is_taken(&name) {
+        return Err(Refusal::unprocessable(format!("machine name `{name}` is taken")));
+    }
+    Ok(name)
 }
 
 fn is_machine_name(name: &str) -> bool {
