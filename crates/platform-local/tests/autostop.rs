@@ -8,11 +8,7 @@ use support::{World, load::Load, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_machines_that_little_is_asked_of_one_is_left_in_each_region_and_no_request_is_lost() {
-    let world = World::with(|settings| {
-        settings.idle_stop_secs = 1;
-        settings.idle_look_ms = 100;
-    })
-    .await;
+    let world = World::that_soon_stops_the_idle().await;
     world.api.create_app("shop").await;
     let mut config = world.config(&[]);
     config.services[0].autostop = Some(Autostop::Stop);

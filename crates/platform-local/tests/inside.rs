@@ -202,11 +202,7 @@ async fn suspend_and_start(runtime: Runtime) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_machine_is_suspended_and_a_request_wakes_it() {
-    let world = World::with(|settings| {
-        settings.idle_stop_secs = 1;
-        settings.idle_look_ms = 100;
-    })
-    .await;
+    let world = World::that_soon_stops_the_idle().await;
     world.api.create_app("shop").await;
     let mut config = world.config(&[("VERSION", "one")]);
     config.services[0].autostop = serde_json::from_value(json!("suspend")).expect("a word");

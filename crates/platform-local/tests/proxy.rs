@@ -175,11 +175,7 @@ async fn a_machine_hands_a_request_with_its_body_to_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_machine_is_stopped_and_the_next_request_starts_it() {
-    let world = World::with(|settings| {
-        settings.idle_stop_secs = 1;
-        settings.idle_look_ms = 100;
-    })
-    .await;
+    let world = World::that_soon_stops_the_idle().await;
     world.api.create_app("shop").await;
     let mut config = world.config(&[("VERSION", "one")]);
     config.services[0].autostop = Some(machines_api::types::Autostop::Stop);

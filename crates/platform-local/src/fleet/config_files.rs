@@ -5,12 +5,14 @@ use std::{
     collections::BTreeMap,
     fs, io,
     os::unix::fs::PermissionsExt as _,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use machines_api::types::MachineConfig;
 use serde::Deserialize;
+
+use super::guest_path::GuestPath;
 
 /// Files of one machine. Their contents are bounded by the size of a request.
 const FILES_MAX: usize = 100;
@@ -26,6 +28,7 @@ const MODE_MAX: u32 = 0o7777;
 pub(super) struct ConfigFile {
     /// Where it stands in the machine, with a slash at the beginning.
     pub(super) guest_path: String,
+    path: GuestPath,
     mode: u32,
     source: Source,
 }
@@ -85,18 +88,15 @@ impl ConfigFile {
     fn read(written: Written) -> Result<Self, String> {
         let Written { guest_path, raw_value, secret_name, image_config, mode } = written;
         let refuse = |why: &str| Err(format!("the file `{guest_path}` {why}"));
-        let plain = |component| matches!(component, Component::Normal(_) | Component::RootDir);
-        // An engine of containers takes a colon for the beginning of options.
-        let is_plain = guest_path.starts_with('/')
-            && guest_path.len() > 1
-            && !guest_path.ends_with('/')
-            && !guest_path.contains([':', '\0'])
-            && Path::new(&guest_path).components().all(plain);
-        if !is_plain {
+        // An engine of containers takes a colon for the beginning of options; a slash at the end
+        // means a directory.
+        let path = GuestPath::parse(&guest_path)
+            .filter(|_| !guest_path.contains(':') && !guest_path.ends_with('/'));
+        let Some(path) = path else {
             return refuse(
                 "has no place in a machine\nhint: name an absolute path without `..` and `:`, such as `/etc/app.conf`",
             );
-        }
+        };
         if image_config.is_some() {
             return refuse("cannot be made from an image's config on this platform");
         }
@@ -116,7 +116,7 @@ impl ConfigFile {
         if mode > MODE_MAX {
             return refuse(&format!("has the mode {mode}, which is none"));
         }
-        Ok(Self { guest_path, mode, source })
+        Ok(Self { guest_path, path, mode, source })
     }
 
     /// Writes the file at its place below the root of a machine, and makes the directories above.
@@ -126,14 +126,8 @@ impl ConfigFile {
         secrets: &BTreeMap<String, String>,
     ) -> Result<(), FileError> {
         let content = self.content(secrets)?;
-        let place = root.join(self.guest_path.trim_start_matches('/'));
-        let parent = place.parent().unwrap_or(root);
-        fs::create_dir_all(parent).map_err(at(parent))?;
-        // A link in the image may lead elsewhere.
-        let real = parent.canonicalize().map_err(at(parent))?;
-        let is_inside = real.starts_with(root.canonicalize().map_err(at(root))?);
+        let place = self.path.below(root).map_err(at(root))?.ok_or_else(|| self.misplaced())?;
         match fs::symlink_metadata(&place) {
-            _ if !is_inside => return Err(self.misplaced()),
             Ok(known) if known.is_dir() => return Err(self.misplaced()),
             Ok(_) => fs::remove_file(&place).map_err(at(&place))?,
             Err(_missing) => {}

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     os::unix::fs::PermissionsExt as _,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -17,6 +17,7 @@ use oci_image::{
 use super::{
     Context,
     config_files::{ConfigFile, FileError},
+    guest_path::GuestPath,
     record::{MachineRecord, RunRecord},
 };
 use crate::{
@@ -191,10 +192,8 @@ fn prepare_container(
     let mut volumes = Vec::new();
     for mount in &record.config.mounts {
         let path = &mount.path;
-        let plain = |component| matches!(component, Component::Normal(_) | Component::RootDir);
         // The engine takes a colon for the beginning of options.
-        if !path.starts_with('/') || path.contains(':') || !Path::new(path).components().all(plain)
-        {
+        if path.contains(':') || GuestPath::parse(path).is_none() {
             return Err(PrepareError::Mount { path: path.clone() });
         }
         let volume = files.volume(mount);
@@ -239,20 +238,9 @@ fn config_files(record: &MachineRecord) -> Result<Vec<ConfigFile>, PrepareError>
 /// Lets the program see the volume at the mount's path; what the image has there is hidden.
 fn link_volume(root: &Path, mount: &Mount, volume: &Path) -> Result<(), PrepareError> {
     let refused = || PrepareError::Mount { path: mount.path.clone() };
-    let relative = Path::new(mount.path.strip_prefix('/').ok_or_else(refused)?);
-    let plain = relative.components().all(|component| matches!(component, Component::Normal(_)));
-    let parent = root.join(relative.parent().ok_or_else(refused)?);
-    if !plain || relative.as_os_str().is_empty() {
-        return Err(refused());
-    }
+    let path = GuestPath::parse(&mount.path).ok_or_else(refused)?;
     fs::create_dir_all(volume).map_err(at(volume))?;
-    fs::create_dir_all(&parent).map_err(at(&parent))?;
-    // A link in the image may lead the parent elsewhere.
-    let real = parent.canonicalize().map_err(at(&parent))?;
-    if !real.starts_with(root.canonicalize().map_err(at(root))?) {
-        return Err(refused());
-    }
-    let place = root.join(relative);
+    let place = path.below(root).map_err(at(root))?.ok_or_else(refused)?;
     remove(&place);
     let volume = volume.canonicalize().map_err(at(volume))?;
     std::os::unix::fs::symlink(volume, &place).map_err(at(&place))

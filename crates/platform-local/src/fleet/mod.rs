@@ -8,6 +8,7 @@ mod config_files;
 mod create;
 mod events;
 mod gauges;
+mod guest_path;
 mod inside;
 mod keeper;
 mod launch;

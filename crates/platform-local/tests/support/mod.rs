@@ -74,6 +74,15 @@ impl World {
         Self::in_with(Runtime::Process, change).await
     }
 
+    /// A platform that looks for idle machines all the time, and takes one for idle after a second.
+    pub async fn that_soon_stops_the_idle() -> Self {
+        Self::with(|settings| {
+            settings.idle_stop_secs = 1;
+            settings.idle_look_ms = 100;
+        })
+        .await
+    }
+
     /// A platform whose machines run in this.
     pub async fn in_(runtime: Runtime) -> Self {
         Self::in_with(runtime, |_settings| {}).await
