@@ -41,7 +41,8 @@ pub struct Settings {
     pub api_pause_max_ms: u64,
     /// Seconds without a request after which a machine with `autostop` is stopped.
     pub idle_stop_secs: u64,
-    /// Milliseconds between two looks for idle machines; each look stops at most one per app.
+    /// Milliseconds between two looks for idle machines; each look stops at most one per app and
+    /// region.
     pub idle_look_ms: u64,
     /// Milliseconds after its stop for which a machine is not started if another one can serve.
     pub recently_stopped_ms: u64,
@@ -53,7 +54,7 @@ pub struct Settings {
     pub body_silence_ms: u64,
     /// Connections that clients at one address may have at once.
     pub connections_per_address: usize,
-    /// The region that all machines are in.
+    /// The region of machines whose config names none, and of the proxy.
     pub region: String,
     /// Whether a shared CPU gives no more than the baseline that Fly documents, a sixteenth of a
     /// CPU. Otherwise it gives a whole one.

@@ -13,6 +13,10 @@ use tokio::{
     net::TcpStream,
 };
 
+/// Asks a machine to change the protocol of the connection to one that sends everything back.
+const UPGRADE: &str = "GET /upgrade HTTP/1.1\r\nhost: shop.localhost\r\nconnection: Upgrade\r\n\
+                       upgrade: echo\r\n\r\n";
+
 async fn connect(world: &World) -> TcpStream {
     TcpStream::connect(world.api.proxy).await.expect("connected")
 }
@@ -71,9 +75,7 @@ async fn a_changed_protocol_passes_both_ways_until_the_machine_stops() {
     let world = World::new().await;
     let ids = world.app("shop", 1).await;
     let mut stream = connect(&world).await;
-    let ask = "GET /upgrade HTTP/1.1\r\nhost: shop.localhost\r\nconnection: Upgrade\r\n\
-               upgrade: echo\r\n\r\n";
-    stream.write_all(ask.as_bytes()).await.expect("sent");
+    stream.write_all(UPGRADE.as_bytes()).await.expect("sent");
     let head = read_until(&mut stream, "\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("upgrade: echo"), "{head}");
     for text in ["one", "two"] {
@@ -173,6 +175,30 @@ async fn one_address_cannot_take_all_connections() {
     let answer = read_until(&mut stream, "IP address\n").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     drop(held);
+    support::until("there is room again", || async {
+        let request = world.api.request(Method::GET, "shop", "/").timeout(Duration::from_secs(5));
+        request.send().await.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    })
+    .await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_keeps_its_place_among_the_connections_of_an_address() {
+    let world = World::with(|settings| settings.connections_per_address = 2).await;
+    world.app("shop", 1).await;
+    let mut tunnels = Vec::new();
+    for _ in 0..2 {
+        let mut stream = connect(&world).await;
+        stream.write_all(UPGRADE.as_bytes()).await.expect("sent");
+        let answer = read_until(&mut stream, "\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        tunnels.push(stream);
+    }
+    let mut stream = connect(&world).await;
+    let answer = read_until(&mut stream, "IP address\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    drop(tunnels);
     support::until("there is room again", || async {
         let request = world.api.request(Method::GET, "shop", "/").timeout(Duration::from_secs(5));
         request.send().await.is_ok_and(|answer| answer.status() == StatusCode::OK)

@@ -169,6 +169,13 @@ async fn a_replay_that_cannot_be_meant_is_refused_with_the_reason() {
         let text = answer.text().await.expect("a body");
         assert!(text.contains(words), "{order}: {text}");
     }
+    // The app that asked reads of it, and nobody else does.
+    until("the log has both lines", || async {
+        let lines = world.api.log_lines("shop").await;
+        ["[PA04]", "[PA05]"].iter().all(|code| lines.iter().any(|line| line.message.contains(code)))
+    })
+    .await;
+    assert_eq!(world.api.log_lines("foreign").await.len(), 0);
     for (order, words) in [(json!([]), "[PA03]"), (json!({"app": 7}), "[PA03]")] {
         let answer = ask_json(&world, &from, &order).await;
         assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);

@@ -92,11 +92,16 @@ pub(super) async fn accept(
 ) {
     let mut turns = queues.iter().cycle();
     loop {
-        let Ok(permit) = Arc::clone(&room.places).acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
+        // Where there is no room, who comes next waits; a stop does not.
+        let accepted = async {
+            let permit = Arc::clone(&room.places).acquire_owned().await;
+            (permit, listener.accept().await)
         };
+        let (permit, accepted) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accepted => accepted,
+        };
+        let Ok(permit) = permit else { break };
         match accepted {
             Ok((stream, peer)) => {
                 let Some(place) = Place::take(&room, peer.ip(), permit) else {

@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -29,6 +29,9 @@ pub(super) const REPLAY_BYTES_MAX: usize = 1 << 20;
 /// What is remembered of all bodies together. Beyond that nothing more is, so that many large
 /// bodies at once cost retries and no memory.
 const REMEMBERED_BYTES_MAX: usize = 128 << 20;
+
+/// What a piece costs beside its bytes: a client may send them one by one.
+const PIECE_OVERHEAD_BYTES: usize = 64;
 
 /// What is remembered at this moment.
 static REMEMBERED_BYTES: AtomicUsize = AtomicUsize::new(0);
@@ -50,7 +53,10 @@ pub(crate) struct Shared {
     incoming: Incoming,
     /// What has been read, as long as it is not too much.
     remembered: Vec<Bytes>,
+    /// Their bytes, and what the pieces cost beside these.
     remembered_bytes: usize,
+    /// When the client's last piece came.
+    moved: Instant,
     trailers: Option<HeaderMap>,
     forgotten: bool,
     ended: bool,
@@ -81,6 +87,7 @@ impl ReplayableBody {
             incoming,
             remembered: Vec::new(),
             remembered_bytes: 0,
+            moved: clock::instant(),
             trailers: None,
             forgotten: false,
             fault: None,
@@ -108,8 +115,17 @@ impl ReplayableBody {
             Self::Remembered(shared) => {
                 let shared = lock(shared);
                 let announced = usize::try_from(shared.hint.lower()).unwrap_or(usize::MAX);
-                shared.forgotten || announced.max(shared.remembered_bytes) > REPLAY_BYTES_MAX
+                let remembered: usize = shared.remembered.iter().map(Bytes::len).sum();
+                shared.forgotten || announced.max(remembered) > REPLAY_BYTES_MAX
             }
+        }
+    }
+
+    /// When the last piece of it came; none if there is no body.
+    pub(crate) fn moved(&self) -> Option<Instant> {
+        match self {
+            Self::Empty => None,
+            Self::Remembered(shared) => Some(lock(shared).moved),
         }
     }
 
@@ -204,6 +220,7 @@ impl Body for AttemptBody {
             }
             Poll::Ready(Some(Ok(frame))) => {
                 shared.silence = None;
+                shared.moved = clock::instant();
                 if let Some(trailers) = frame.trailers_ref() {
                     shared.trailers = Some(trailers.clone());
                     shared.ended = true;
@@ -237,8 +254,9 @@ impl Shared {
         if self.forgotten {
             return;
         }
-        self.remembered_bytes += piece.len();
-        let in_all = REMEMBERED_BYTES.fetch_add(piece.len(), Relaxed) + piece.len();
+        let cost = piece.len() + PIECE_OVERHEAD_BYTES;
+        self.remembered_bytes += cost;
+        let in_all = REMEMBERED_BYTES.fetch_add(cost, Relaxed) + cost;
         if self.remembered_bytes > RETRY_BYTES_MAX || in_all > REMEMBERED_BYTES_MAX {
             self.forget();
         } else {

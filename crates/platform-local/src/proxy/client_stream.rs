@@ -18,6 +18,7 @@ use tokio::{
     time::Sleep,
 };
 
+use super::accept::Place;
 use crate::clock;
 
 /// A connection without a request is closed after this: longer than common clients keep one, so
@@ -35,6 +36,8 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
 /// Counts the requests of one connection. While there is one, the client may be silent.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
+    /// The connection's place is free when its stream, its requests and its tunnel have ended.
+    _place: Option<Place>,
     begun: AtomicU64,
     ended: AtomicU64,
     /// The connection ends in a reset, and not in order.
@@ -58,6 +61,11 @@ impl ActiveRequest {
 }
 
 impl Activity {
+    /// That of a connection which takes this place.
+    pub(super) fn at(place: Place) -> Self {
+        Self { _place: Some(place), ..Self::default() }
+    }
+
     pub(super) fn begin(self: &Arc<Self>) -> ActiveRequest {
         self.begun.fetch_add(1, Relaxed);
         ActiveRequest(Arc::clone(self))

@@ -75,13 +75,18 @@ impl Forwarder {
         let unreachable = replay.app.as_ref().and_then(|target| self.why_not(journey, target));
         let (keep, has_fallback) =
             (self.what_to_keep(journey, &instance, &replay), replay.fallback.is_some());
-        journey.replay(&instance, replay, self.hold);
         if let Some(cause) = unreachable {
             if !has_fallback {
                 return failed(cause);
             }
+            // Into the log of the app that asked: the other one has nothing to do with it.
+            self.complain(&journey.app, &Trouble::of_machine(&instance.machine, cause));
+            journey.replay(&instance, replay, self.hold);
             journey.fall_back(Ending::NoCandidate, self.hold);
-        } else if let Some((rule, ttl)) = keep {
+            return Attempt::Again;
+        }
+        journey.replay(&instance, replay, self.hold);
+        if let Some((rule, ttl)) = keep {
             journey.keep(&self.replay_cache, &rule, ttl);
         }
         Attempt::Again

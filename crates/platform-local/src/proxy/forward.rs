@@ -1,7 +1,11 @@
 //! Takes one request to a machine and its answer back: finds a machine, sends, tries another one
 //! where that cannot do harm, follows a replay, breaks the answer if a fault says so, and counts.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
@@ -79,8 +83,7 @@ impl Forwarder {
             let text = "no app is named\nhint: send the host `APP.localhost`";
             return own_answer(StatusCode::NOT_FOUND, text, id, active);
         };
-        let is_known = self.fleet.routes().any(&app).is_some() || self.fleet.has_app(&app);
-        if !is_known {
+        if !self.fleet.has_app(&app) {
             let text = format!("there is no app `{app}`");
             return own_answer(StatusCode::NOT_FOUND, &text, id, active);
         }
@@ -211,8 +214,17 @@ impl Forwarder {
         if let Some(delay) = self.fleet.faults().delay_of(instance.target()) {
             clock::pause(delay).await;
         }
-        let sent = instance.connections().send(journey.worker, request);
-        match tokio::time::timeout(ANSWER_BEGIN_MAX, sent).await {
+        let answered = {
+            let mut sent = pin!(instance.connections().send(journey.worker, request));
+            loop {
+                match tokio::time::timeout(ANSWER_BEGIN_MAX, &mut sent).await {
+                    // The client is still sending: it is not the machine that is slow.
+                    Err(_elapsed) if journey.body.moved().is_some_and(is_recent) => {}
+                    answered => break answered,
+                }
+            }
+        };
+        match answered {
             Ok(Ok(answered)) => {
                 let took = clock::instant().duration_since(begun);
                 self.deliver(journey, visit, answered, took).await
@@ -228,10 +240,8 @@ impl Forwarder {
                 journey.retry(instance, &error)
             }
             Err(_elapsed) => {
-                let error = format!("it did not begin its answer within {ANSWER_BEGIN_MAX:?}");
-                let trouble = Trouble::of_machine(&instance.machine, Cause::Broken { error });
-                self.complain(&journey.app, &trouble);
-                Attempt::Answered(journey.fail(StatusCode::GATEWAY_TIMEOUT, &trouble.answer()))
+                let cause = Cause::NoAnswer { within: ANSWER_BEGIN_MAX };
+                Attempt::Failed(Trouble::of_machine(&instance.machine, cause))
             }
         }
     }
@@ -250,7 +260,7 @@ impl Forwarder {
     }
 
     /// Writes into the app's log why a request was not answered.
-    fn complain(&self, app: &str, trouble: &Trouble) {
+    pub(super) fn complain(&self, app: &str, trouble: &Trouble) {
         self.fleet.context.logs.complain(app, trouble.code(), || {
             let machine = trouble.machine.as_deref().and_then(|id| self.fleet.machine(id));
             let named = |machine: Arc<Machine>| {
@@ -356,6 +366,10 @@ fn regions(force: Option<String>, prefer: Option<String>) -> Vec<String> {
         }
         (None, None) => Vec::new(),
     }
+}
+
+fn is_recent(moved: Instant) -> bool {
+    clock::instant().duration_since(moved) < ANSWER_BEGIN_MAX
 }
 
 fn request_id() -> HeaderValue {

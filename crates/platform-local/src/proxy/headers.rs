@@ -127,6 +127,11 @@ pub(super) fn prepare_request(
     let takes_trailers = headers.get(TE).is_some_and(|te| lists(te, "trailers"));
     strip(headers, true);
     headers.reserve(12);
+    if version == Version::HTTP_2 {
+        // HTTP/2 clients send each cookie by itself (RFC 9113, section 8.2.3).
+        join(headers, &header::COOKIE, "; ");
+    }
+    join(headers, &X_FORWARDED_FOR, ", ");
     let forwarded = match headers.get(X_FORWARDED_FOR).and_then(|known| known.to_str().ok()) {
         Some(known) => {
             let address = sender.address.to_str().unwrap_or_default();
@@ -180,6 +185,16 @@ pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
         }
         Err(error) => tracing::debug!(%name, %error, "a header was left out"),
     }
+}
+
+/// Makes one line of several of the same name.
+fn join(headers: &mut HeaderMap, name: &HeaderName, between: &str) {
+    let values: Vec<_> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    if values.len() < 2 {
+        return;
+    }
+    let joined = HeaderValue::from_bytes(&values.join(between.as_bytes()));
+    headers.insert(name, joined.expect("values and what stands between them are values"));
 }
 
 fn via(version: Version) -> HeaderValue {
@@ -304,6 +319,22 @@ mod tests {
         for gone in ["fly-replay-src", "x-secret", "connection"] {
             assert!(!headers.contains_key(gone), "{gone}");
         }
+    }
+
+    #[test]
+    fn cookies_that_came_one_by_one_and_the_proxies_before_this_one_are_joined() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("cookie", "a=1"), ("cookie", "b=2")] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        for value in ["1.2.3.4", "5.6.7.8"] {
+            headers.append(X_FORWARDED_FOR, HeaderValue::from_static(value));
+        }
+        let sender = Sender::new(IpAddr::from([127, 0, 0, 1]), 80, Entrance::Tls);
+        prepare_request(&mut headers, Version::HTTP_2, &sender, &LOCAL, &ID, false);
+        assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        assert_eq!(headers["x-forwarded-for"], "1.2.3.4, 5.6.7.8, 127.0.0.1");
+        assert_eq!(headers.get_all("x-forwarded-for").iter().count(), 1);
     }
 
     #[test]

@@ -216,17 +216,14 @@ async fn hold(forwarder: &Forwarder, app: &str, search: &mut Search) -> Result<V
     // Subscribed before the first look, so that no change between look and wait is missed.
     let mut changed = routes.subscribe();
     let mut held = None;
-    // Who comes last stands behind those who wait already.
-    let mut may_look = !waiting.has_company();
     let mut next_attempt = clock::instant() + search.pause();
     loop {
         let mut freed = pin!(waiting.freed().notified());
         freed.as_mut().enable();
-        if may_look && let Some(visit) = routes.enter(app, &search.choice) {
+        if let Some(visit) = routes.enter(app, &search.choice) {
             wake_another(forwarder, &visit);
             return Ok(visit);
         }
-        may_look = true;
         match wake(forwarder, app, &search.choice).await {
             Outlook::Coming => {}
             Outlook::Woken(machine) => search.woken = Some(machine),

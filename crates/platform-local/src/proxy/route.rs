@@ -219,11 +219,6 @@ impl Waiting {
     pub(super) fn freed(&self) -> &Notify {
         &self.0.freed
     }
-
-    /// Whether others wait too.
-    pub(super) fn has_company(&self) -> bool {
-        self.0.waiting.load(SeqCst) > 1
-    }
 }
 
 impl Drop for Waiting {
@@ -347,12 +342,6 @@ impl Routes {
         let room = self.room(app);
         room.waiting.fetch_add(1, SeqCst);
         Waiting(room)
-    }
-
-    /// One running machine of this app, whichever.
-    pub(super) fn any(&self, app: &str) -> Option<Arc<Instance>> {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        table.get(app)?.first().cloned()
     }
 
     /// Whether the app wants whoever comes by the plain port to come by TLS; nothing if no machine

@@ -65,6 +65,10 @@ pub(super) enum Cause {
     StartCancelled,
     #[error("could not complete HTTP request to instance: {error}")]
     Broken { error: String },
+    #[error(
+        "could not complete HTTP request to instance: it did not begin its answer within {within:?}"
+    )]
+    NoAnswer { within: Duration },
     #[error("instance is at its hard limit of {limit} concurrent connections")]
     ConnectionsFull { limit: usize },
     #[error("instance is at its hard limit of {limit} concurrent requests")]
@@ -138,7 +142,7 @@ impl Trouble {
             Cause::NotStarted(Obstacle::State(_)) => "PM07",
             Cause::NotStarted(Obstacle::NotStartable(_)) => "PM08",
             Cause::StartCancelled => "PM10",
-            Cause::Broken { .. } => "PU02",
+            Cause::Broken { .. } | Cause::NoAnswer { .. } => "PU02",
             Cause::ConnectionsFull { .. } => "PL01",
             Cause::RequestsFull { .. } => "PL02",
             Cause::TooLargeForRetry | Cause::TooLargeForReplay => "PA01",
@@ -161,10 +165,12 @@ impl Trouble {
         [self.text(), about.unwrap_or_default(), hint.unwrap_or_default()].concat()
     }
 
-    /// 502 where a machine or what it asked for failed, 503 where there was none.
+    /// 502 where a machine or what it asked for failed, 503 where there was none, 504 where it said
+    /// nothing.
     pub(super) fn status(&self) -> StatusCode {
         match &self.cause {
             Cause::NoCandidate { last, .. } => last.status(),
+            Cause::NoAnswer { .. } => StatusCode::GATEWAY_TIMEOUT,
             Cause::NoMachine { .. }
             | Cause::NotOffered { .. }
             | Cause::MachineMissing { .. }

@@ -29,7 +29,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    accept::{Client, Place},
+    accept::Client,
     client_stream::{Activity, ClientStream, IDLE_MAX},
     forward::{Forwarder, Origin},
     handshake::Secured,
@@ -110,13 +110,16 @@ impl Worker {
 
     async fn work(self, mut clients: UnboundedReceiver<Client>) {
         let connections = TaskTracker::new();
+        // One timer for all turns: a busy worker tidies too.
+        let mut tidy = pin!(clock::timer(clock::instant() + TIDY_PERIOD));
         loop {
             tokio::select! {
                 client = clients.recv() => match client {
                     Some(client) => drop(connections.spawn(self.clone().serve(client))),
                     None => break,
                 },
-                () = clock::pause(TIDY_PERIOD) => {
+                () = &mut tidy => {
+                    tidy.as_mut().reset((clock::instant() + TIDY_PERIOD).into());
                     self.forwarder.fleet.routes().tidy(self.number);
                 }
             }
@@ -154,7 +157,7 @@ impl Worker {
         match begun {
             Ok((stream, is_http2)) => {
                 let sender = Sender::new(peer.ip(), self.port, entrance);
-                self.speak(stream, is_http2, sender, place, end_in_reset).await
+                self.speak(stream, is_http2, sender, Activity::at(place), end_in_reset).await
             }
             Err(error) => {
                 tracing::debug!(%error, %peer, "a client said nothing");
@@ -180,7 +183,7 @@ impl Worker {
             Ok(Secured { stream, is_http2 }) => {
                 let sender = Sender::new(peer.ip(), tls.port, Entrance::Tls);
                 let reset = |stream: &TlsStream<TcpStream>| end_in_reset(stream.get_ref().0);
-                self.speak(stream, is_http2, sender, place, reset).await
+                self.speak(stream, is_http2, sender, Activity::at(place), reset).await
             }
             Err(error) => {
                 tracing::debug!(%error, %peer, "a handshake failed");
@@ -195,11 +198,11 @@ impl Worker {
         stream: S,
         is_http2: bool,
         sender: Sender,
-        place: Place,
+        activity: Activity,
         reset: fn(&S),
     ) -> Result<(), hyper::Error> {
         let stop = self.forwarder.stop.clone();
-        let activity = Arc::<Activity>::default();
+        let activity = Arc::new(activity);
         let head_max = (!is_http2).then_some(self.head_max);
         let stream = ClientStream::new(stream, Arc::clone(&activity), head_max, reset);
         let stream = TokioIo::new(stream);
@@ -209,7 +212,7 @@ impl Worker {
             let (forwarder, origin) = (Arc::clone(&forwarder), Arc::clone(&origin));
             async move { Ok::<_, Infallible>(forwarder.answer(request, &origin).await) }
         });
-        let ended = if is_http2 {
+        if is_http2 {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(STREAMS_MAX)
@@ -224,9 +227,7 @@ impl Worker {
                 .serve_connection(stream, service)
                 .with_upgrades();
             until_stopped(connection, &stop, http1::UpgradeableConnection::graceful_shutdown).await
-        };
-        drop(place);
-        ended
+        }
     }
 }
 
