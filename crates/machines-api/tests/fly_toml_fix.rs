@@ -122,12 +122,23 @@ fn what_may_mean_two_things_or_would_lose_a_comment_is_left_to_people() {
         "[[http_service.concurrency]]\nsoft_limit = 1\n[[http_service.concurrency]]\nsoft_limit = 2\n",
         "[http_service]\nintrenal_port = 8080\n",
         "[http_service\n",
+        "[http_service.checks.alive]\npath = \"/\"\n[http_service.checks.deep]\npath = \"/deep\"\n",
+        "[[http_service.checks]]\ninterval = 500000000\n",
+        "[http_service]\r\nforce_https = true\ninternal_port = \"8080\"\r\n",
         "[[http_service.checks]]\nheaders = [\n  # why\n  { name = \"A\", value = \"b\" },\n]\n",
     ] {
         let fixed = fix(text, Severity::Warning);
         assert_eq!((fixed.edits, fixed.text.as_str()), (0, text));
         assert!(!fixed.left.is_empty(), "{text}");
     }
+}
+
+/// It ended in no sensible time when each key was looked for among all others.
+#[test]
+fn a_file_of_nothing_but_unknown_keys_is_read_to_its_end() {
+    let keys: Vec<_> = (0..80_000).map(|number| format!("key{number} = 1")).collect();
+    let text = keys.join("\n");
+    assert_eq!(check(&text, Severity::Error).diagnostics.len(), 50);
 }
 
 #[test]

@@ -116,11 +116,15 @@ impl Problems {
     }
 
     pub(super) fn push(&mut self, problem: Problem) {
-        // Counted apart, so that many warnings never hide an error.
-        let known = self.0.iter().filter(|known| known.severity == problem.severity).count();
-        if known < MAX_PROBLEMS {
+        if self.has_room(problem.severity) {
             self.0.push(problem);
         }
+    }
+
+    /// Whether one more of this severity is told. They are counted apart, so that many warnings
+    /// never hide an error.
+    pub(super) fn has_room(&self, severity: Severity) -> bool {
+        self.0.iter().filter(|known| known.severity == severity).count() < MAX_PROBLEMS
     }
 
     /// The problems in the order of the text.

@@ -18,9 +18,9 @@ const SHOWN_CHARACTERS: usize = 40;
 /// Below this a number without a unit was surely not meant as nanoseconds.
 const SHORTEST_MEANT_NANOSECONDS: i64 = 1_000_000_000;
 
-/// From this on, such a number was meant as milliseconds, as Fly's pages say; below it, it may
-/// as well have been seconds.
-const SURELY_MILLISECONDS: i64 = 1_000;
+/// Such a number was meant as milliseconds, as Fly's pages say: from one second to one hour. Below,
+/// it may as well have been seconds; above, nanoseconds.
+const SURELY_MILLISECONDS: RangeInclusive<i64> = 1_000..=3_600_000;
 
 #[derive(Clone, Debug)]
 pub(super) struct Field<'d> {
@@ -241,11 +241,15 @@ impl<'d> Field<'d> {
             self.path
         );
         let milliseconds = u64::try_from(number).unwrap_or_default();
-        let meant = (number >= SURELY_MILLISECONDS)
+        let meant = SURELY_MILLISECONDS
+            .contains(&number)
             .then(|| WireDuration(std::time::Duration::from_millis(milliseconds)));
         let hint = match meant {
             Some(meant) => format!("write the unit: `{} = \"{meant}\"`", self.key()),
-            None => format!("write the unit: `{} = \"{number}s\"`", self.key()),
+            None if number < *SURELY_MILLISECONDS.start() => {
+                format!("write the unit: `{} = \"{number}s\"`", self.key())
+            }
+            None => format!("write the unit: `{} = \"{number}ns\"`, if that is meant", self.key()),
         };
         let repair = meant.map(|meant| self.becomes(format!("\"{meant}\"")));
         problems.push(Problem::warning(&self.span, message, hint).mended_by(repair));
@@ -305,9 +309,14 @@ impl<'d> Field<'d> {
         let hint = format!("write `[[{}]]` with double brackets", self.path);
         match self.value {
             DeValue::Table(table) => {
+                // Tables that have names would become keys of one entry, and be lost.
+                let has_names = !table.is_empty()
+                    && table.iter().all(|(_, value)| matches!(value.get_ref(), DeValue::Table(_)));
+                let repair = (!has_names).then(|| self.repaired(Edit::List));
+                let hint =
+                    if has_names { format!("{hint}; its entries have no names") } else { hint };
                 if form == Form::List || !self.is_mended {
-                    let mistake = self.mistake("a list of tables", &hint);
-                    problems.push(mistake.mended_by(self.repaired(Edit::List)));
+                    problems.push(self.mistake("a list of tables", &hint).mended_by(repair));
                 }
                 vec![self.as_section(table)]
             }

@@ -78,11 +78,29 @@ pub(super) fn go_text(value: &DeValue<'_>) -> String {
     match value {
         DeValue::Array(items) => go_list(items),
         DeValue::Table(table) => go_map(table),
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_) => single_as_text(value).unwrap_or_default(),
+        DeValue::Float(_) => float(value).map(go_float).unwrap_or_default(),
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
+            single_as_text(value).unwrap_or_default()
+        }
+    }
+}
+
+/// The fewest digits that mean this number; with an exponent below 1e-4 and from 1e21 on.
+fn go_float(number: f64) -> String {
+    if number.is_nan() {
+        return "NaN".to_owned();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let written = format!("{number:e}");
+    let (digits, exponent) = written.split_once('e').unwrap_or((&written, "0"));
+    match exponent.parse::<i32>() {
+        Ok(exponent) if !(-4..21).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+        }
+        _ => number.to_string(),
     }
 }
 
@@ -201,5 +219,24 @@ mod tests {
     fn a_list_is_printed_as_go_prints_it() {
         let value = DeValue::parse(r#"[1, "a", {b = true, a = 1.5}]"#).expect("parsed");
         assert_eq!(go_text(value.get_ref()), "[1 a map[a:1.5 b:true]]");
+    }
+
+    #[test]
+    fn a_float_is_printed_as_go_prints_it() {
+        for (text, expected) in [
+            ("18.10", "18.1"),
+            ("8080.0", "8080"),
+            ("1e3", "1000"),
+            ("0.0001", "0.0001"),
+            ("0.00001", "1e-05"),
+            ("1e20", "100000000000000000000"),
+            ("1.5e21", "1.5e+21"),
+            ("-0.5", "-0.5"),
+            ("nan", "NaN"),
+            ("-inf", "-Inf"),
+        ] {
+            let value = DeValue::parse(text).expect(text);
+            assert_eq!(go_text(value.get_ref()), expected, "{text}");
+        }
     }
 }

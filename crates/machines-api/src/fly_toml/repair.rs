@@ -54,6 +54,13 @@ pub struct Fixed {
 
 /// Mends what can only be meant in one way. `unknown_keys` is what they count as.
 pub fn fix(text: &str, unknown_keys: Severity) -> Fixed {
+    // Where both line ends stand side by side, neither is the one to write.
+    let line_feeds = text.matches('\n').count();
+    let carriage_returns = text.matches("\r\n").count();
+    if carriage_returns > 0 && carriage_returns < line_feeds {
+        let left = check(text, unknown_keys).diagnostics;
+        return Fixed { text: text.to_owned(), edits: 0, left };
+    }
     let mut mended = normal_line_ends(text);
     let mut left = check(&mended, unknown_keys).diagnostics;
     let mut edits = 0;
@@ -82,7 +89,7 @@ pub fn fix(text: &str, unknown_keys: Severity) -> Fixed {
     if edits == 0 {
         return Fixed { text: text.to_owned(), edits, left: check(text, unknown_keys).diagnostics };
     }
-    if text.contains("\r\n") {
+    if carriage_returns > 0 {
         mended = mended.replace('\n', "\r\n");
         left = check(&mended, unknown_keys).diagnostics;
     }

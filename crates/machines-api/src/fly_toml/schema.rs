@@ -1,6 +1,8 @@
 //! Every key that a `fly.toml` may have, old spellings included, and what is told of the others:
 //! Fly's client ignores them, so a setting with a slip of the pen simply does nothing.
 
+use std::ops::Range;
+
 use super::diagnostic::{Problem, Problems, Severity};
 use super::field::Field;
 use super::section::{Form, Section};
@@ -255,10 +257,14 @@ fn keys(
     severity: Severity,
     problems: &mut Problems,
 ) {
-    for (name, field) in section.fields() {
-        match known.iter().find(|(key, _)| key.eq_ignore_ascii_case(&name)) {
+    for (name, span, field) in section.entries() {
+        match known.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)) {
             Some((_, shape)) => inside(&field, *shape, severity, problems),
-            None => problems.push(unknown(section, &name, known, severity)),
+            // What was meant is looked for only if it is told.
+            None if problems.has_room(severity) => {
+                problems.push(unknown(&field, name, &span, known, severity));
+            }
+            None => {}
         }
     }
 }
@@ -273,17 +279,12 @@ fn inside(field: &Field<'_>, shape: Shape, severity: Severity, problems: &mut Pr
                 keys(&section, known, severity, problems);
             }
         }
-        FreeOrListed(known) if field.is_list() => {
+        FreeOrListed(known) | Named(known) if field.is_list() => {
             for section in field.sections(Form::List, &mut told) {
                 keys(&section, known, severity, problems);
             }
         }
         FreeOrListed(_) => {}
-        Named(known) if field.is_list() => {
-            for section in field.sections(Form::List, &mut told) {
-                keys(&section, known, severity, problems);
-            }
-        }
         Named(known) => {
             let named = field.section(&mut told);
             for (_, field) in named.iter().flat_map(Section::fields) {
@@ -294,13 +295,13 @@ fn inside(field: &Field<'_>, shape: Shape, severity: Severity, problems: &mut Pr
 }
 
 fn unknown(
-    section: &Section<'_>,
+    field: &Field<'_>,
     name: &str,
+    span: &Range<usize>,
     known: &[(&'static str, Shape)],
     severity: Severity,
 ) -> Problem {
-    let path =
-        if section.path.is_empty() { name.to_owned() } else { format!("{}.{name}", section.path) };
+    let path = &field.path;
     let message = format!("`{path}` is no setting that Fly knows, and its client ignores it");
     let hint = match nearest(name, known) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -309,8 +310,7 @@ fn unknown(
             None => "remove it, or correct its name".to_owned(),
         },
     };
-    let span = section.key_span(name).unwrap_or_else(|| section.span.clone());
-    Problem { severity, ..Problem::error(&span, message, hint) }
+    Problem { severity, ..Problem::error(span, message, hint) }
 }
 
 fn nearest(name: &str, known: &[(&'static str, Shape)]) -> Option<&'static str> {

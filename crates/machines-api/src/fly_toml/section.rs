@@ -55,9 +55,12 @@ impl<'d> Section<'d> {
         })
     }
 
-    /// Where the key itself stands, spelled as the file spells it.
-    pub(super) fn key_span(&self, name: &str) -> Option<Range<usize>> {
-        self.table.iter().find(|(key, _)| key.get_ref().as_ref() == name).map(|(key, _)| key.span())
+    /// Every key as the file spells it, with its place, and what stands there.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, Range<usize>, Field<'d>)> {
+        self.table.iter().map(|(key, value)| {
+            let name = key.get_ref().as_ref();
+            (name, key.span(), self.field(name, name, value))
+        })
     }
 
     pub(super) fn string(&self, key: &str, problems: &mut Problems) -> Option<String> {
