@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use machines_api::client::{ClientError, authorization};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use thiserror::Error;
@@ -23,7 +25,7 @@ const QUOTED_CHARACTERS: usize = 300;
 pub struct AppLogs {
     client: Client,
     base_url: Url,
-    token: String,
+    authorization: HeaderValue,
 }
 
 /// Some lines, oldest first, and where the next ones begin.
@@ -91,6 +93,9 @@ pub enum AppLogsError {
         /// What is wrong.
         message: String,
     },
+    /// The token fits into no header.
+    #[error(transparent)]
+    Token(#[from] ClientError),
     /// The platform refuses.
     #[error("the platform gives no logs of app `{app}`: {message}")]
     Refused {
@@ -140,7 +145,7 @@ impl AppLogs {
         }
         let client = http_client::for_address(base_url, TIMEOUT)
             .map_err(|error| failed(http_client::described(error)))?;
-        Ok(Self { client, base_url: url, token: token.to_owned() })
+        Ok(Self { client, base_url: url, authorization: authorization(token)? })
     }
 
     /// The newest lines of an app, or those behind the token of an earlier page.
@@ -157,7 +162,8 @@ impl AppLogs {
         }
         let query = [("next_token", next_token), ("instance", machine)];
         let query: Vec<_> = query.into_iter().filter(|(_, value)| value.is_some()).collect();
-        let request = self.client.get(url).query(&query).bearer_auth(&self.token);
+        let request = self.client.get(url).query(&query);
+        let request = request.header(AUTHORIZATION, &self.authorization);
         let response = request.send().await.map_err(http_client::described).map_err(unreachable)?;
         let status = response.status();
         let text = http_client::text(response, PAGE_LIMIT_BYTES).await;
@@ -181,4 +187,33 @@ fn words(text: &str) -> String {
     let body: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
     let said = ["message", "error"].iter().find_map(|name| body.get(name)?.as_str());
     said.unwrap_or(text).chars().take(QUOTED_CHARACTERS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::routing::get;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_macaroon_of_fly_is_sent_as_fly_takes_it() {
+        let logs = |headers: HeaderMap| async move {
+            if headers.get(AUTHORIZATION).is_some_and(|value| value == "FlyV1 fm2_secret") {
+                (StatusCode::OK, r#"{"data":[{"attributes":{"message":"hello"}}]}"#)
+            } else {
+                (StatusCode::UNAUTHORIZED, "")
+            }
+        };
+        let routes = Router::new().route("/api/v1/apps/shop/logs", get(logs));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("address"));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        for token in ["fm2_secret", "FlyV1 fm2_secret"] {
+            let logs = AppLogs::new(&url, token).expect("logs");
+            let page = logs.page("shop", None, None).await.expect("a page");
+            assert_eq!(page.lines[0].message, "hello");
+        }
+    }
 }

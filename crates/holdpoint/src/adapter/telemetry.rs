@@ -8,7 +8,9 @@ use futures::future::join_all;
 use holdpoint_core::id::{AppName, Environment, ServiceName};
 use holdpoint_core::observation::{Observation, Sample};
 use jiff::Timestamp;
+use machines_api::client::{ClientError, authorization};
 use reqwest::Client;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use thiserror::Error;
 
 use super::http_client;
@@ -36,7 +38,7 @@ pub type Watched = [(Environment, Vec<(ServiceName, AppName)>)];
 pub struct Telemetry {
     client: Client,
     metrics_url: String,
-    token: String,
+    authorization: HeaderValue,
     prober: Prober,
     last: Option<(Timestamp, Totals)>,
 }
@@ -52,6 +54,9 @@ pub enum TelemetryError {
         /// What the client says.
         message: String,
     },
+    /// The token fits into no header.
+    #[error(transparent)]
+    Token(#[from] ClientError),
     /// The platform gave no metrics.
     #[error(
         "could not read the platform's metrics at `{url}`: {message}\nhint: check that the platform runs; until then no gate can pass"
@@ -69,8 +74,9 @@ impl Telemetry {
     pub fn new(address: &PlatformAddress, prober: Prober) -> Result<Self, TelemetryError> {
         let client = http_client::for_address(&address.metrics_url, TIMEOUT)
             .map_err(|error| TelemetryError::Client { message: http_client::described(error) })?;
-        let (metrics_url, token) = (address.metrics_url.clone(), address.token().to_owned());
-        Ok(Self { client, metrics_url, token, prober, last: None })
+        let (metrics_url, authorization) =
+            (address.metrics_url.clone(), authorization(address.token())?);
+        Ok(Self { client, metrics_url, authorization, prober, last: None })
     }
 
     /// Looks once and gives what happened since the last look, one observation per environment.
@@ -117,7 +123,8 @@ impl Telemetry {
     async fn scrape(&self, apps: &BTreeSet<&AppName>) -> Result<Totals, TelemetryError> {
         let failed =
             |message: String| TelemetryError::Scrape { url: self.metrics_url.clone(), message };
-        let request = self.client.get(&self.metrics_url).bearer_auth(&self.token);
+        let request = self.client.get(&self.metrics_url);
+        let request = request.header(AUTHORIZATION, &self.authorization);
         let response = request.send().await.map_err(http_client::described).map_err(failed)?;
         let status = response.status();
         if !status.is_success() {
@@ -134,7 +141,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use axum::Router;
-    use axum::http::StatusCode;
+    use axum::http::{HeaderMap, StatusCode};
     use axum::routing::get;
 
     use super::*;
@@ -184,6 +191,22 @@ mod tests {
         let third = telemetry.look(timestamp(220), &watched, &paths).await.expect("scraped");
         let sample = &third[0].samples[0];
         assert_eq!((sample.requests, sample.probes_passed, sample.probes_failed), (0, 1, 0));
+    }
+
+    #[tokio::test]
+    async fn a_macaroon_of_fly_is_sent_as_fly_takes_it() {
+        let metrics = |headers: HeaderMap| async move {
+            let is_taken = headers.get(AUTHORIZATION).is_some_and(|value| value == "FlyV1 fm2_s");
+            if is_taken { StatusCode::OK } else { StatusCode::UNAUTHORIZED }
+        };
+        let routes = Router::new().route("/metrics", get(metrics));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("address"));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let address = PlatformAddress::local(&url, &url, "fm2_s");
+        let prober = Prober::new(address.proxy_url.as_deref()).expect("a prober");
+        let mut telemetry = Telemetry::new(&address, prober).expect("telemetry");
+        telemetry.look(timestamp(1), &[], &BTreeMap::new()).await.expect("scraped");
     }
 
     #[tokio::test]

@@ -419,7 +419,9 @@ impl fmt::Debug for Client {
     }
 }
 
-fn authorization(token: &str) -> Result<HeaderValue, ClientError> {
+/// The `Authorization` header of a token, for this API and for Fly's others: Fly takes macaroons
+/// only as `FlyV1`.
+pub fn authorization(token: &str) -> Result<HeaderValue, ClientError> {
     let token = token.trim();
     let macaroon = MACAROON_PREFIXES.iter().any(|prefix| token.starts_with(prefix));
     let text = if token.starts_with("FlyV1 ") {
