@@ -198,6 +198,9 @@ async fn a_deploy_token_is_good_for_one_app_until_it_expires() {
     assert_eq!(status("Bearer", token.clone(), "/v1/apps/shop2").await, 403);
     assert_eq!(status("Bearer", token.clone(), "/v1/apps").await, 403);
     assert_eq!(status("Bearer", old, "/v1/apps/shop").await, 401);
+    let renewal = client.post(format!("http://{}/v1/apps/shop/deploy_token", api.api));
+    let renewal = renewal.bearer_auth(&token).send().await.expect("an answer");
+    assert_eq!(renewal.status(), StatusCode::FORBIDDEN, "it would never end");
     assert_eq!(status("Bearer", format!("{token}0"), "/v1/apps/shop").await, 401);
     assert_eq!(status("Basic", token.clone(), "/v1/apps/shop").await, 401);
     let current = api.done(Method::GET, "/v1/tokens/current", Value::Null).await;

@@ -65,7 +65,8 @@ impl Guard {
     }
 }
 
-/// A token that may do everything with this app, and nothing else, until it expires.
+/// A token that may do everything with this app but make tokens, and nothing else, until it
+/// expires.
 pub(super) fn deploy_token(
     fleet: &Fleet,
     app: &str,

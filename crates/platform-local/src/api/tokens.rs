@@ -7,6 +7,7 @@ use axum::{
     Extension, Json, Router,
     body::Bytes,
     extract::{Path, State},
+    http::StatusCode,
     routing::{get, post},
 };
 use machines_api::types::{
@@ -36,8 +37,14 @@ pub(super) fn routes() -> Router<Fleet> {
 async fn create(
     State(fleet): State<Fleet>,
     Path(app): Path<String>,
+    Extension(holder): Extension<Holder>,
     body: Bytes,
 ) -> Result<Json<DeployToken>, AppRefusal> {
+    if holder != Holder::Platform {
+        // It could outlive its own end so.
+        let text = "forbidden: a deploy token makes no other token\nhint: use the platform's token";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, text).into());
+    }
     let order: CreateDeployToken = parse_or_default(&body)?;
     let expiry = match order.expiry.as_str() {
         "" => EXPIRY_DEFAULT,
