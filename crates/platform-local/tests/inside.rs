@@ -93,6 +93,12 @@ async fn read_config_files(runtime: Runtime) {
     let bad = config(json!([{"guest_path": "/../up", "raw_value": "aGVsbG8="}]));
     let (status, refused) = world.api.call(Method::POST, M, bad).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{refused}");
+    for path in ["", "/../data", "/data:ro"] {
+        let mut bad = config(json!([]));
+        bad["config"]["mounts"] = json!([{"path": path}]);
+        let (status, refused) = world.api.call(Method::POST, M, bad).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{refused}");
+    }
 
     let secret = json!({"value": "aGlkZGVu"});
     world.api.done(Method::POST, "/v1/apps/shop/secrets/PLAN", secret).await;

@@ -82,16 +82,28 @@ impl ConfigFile {
         if written.len() > FILES_MAX {
             return Err(format!("a machine has at most {FILES_MAX} files"));
         }
-        written.into_iter().map(Self::read).collect()
+        let files: Vec<Self> = written.into_iter().map(Self::read).collect::<Result<_, _>>()?;
+        let mounts: Vec<GuestPath> =
+            config.mounts.iter().filter_map(|mount| GuestPath::parse(&mount.path)).collect();
+        for (before, file) in files.iter().enumerate() {
+            if files.iter().take(before).any(|other| other.path == file.path) {
+                return Err(format!("the file `{}` stands twice in the config", file.guest_path));
+            }
+            if mounts.iter().any(|mount| file.path.stands_in(mount)) {
+                return Err(format!(
+                    "the file `{}` would stand in a volume\nhint: name a path outside of the mount",
+                    file.guest_path
+                ));
+            }
+        }
+        Ok(files)
     }
 
     fn read(written: Written) -> Result<Self, String> {
         let Written { guest_path, raw_value, secret_name, image_config, mode } = written;
         let refuse = |why: &str| Err(format!("the file `{guest_path}` {why}"));
-        // An engine of containers takes a colon for the beginning of options; a slash at the end
-        // means a directory.
-        let path = GuestPath::parse(&guest_path)
-            .filter(|_| !guest_path.contains(':') && !guest_path.ends_with('/'));
+        // A slash at the end means a directory.
+        let path = GuestPath::parse(&guest_path).filter(|_| !guest_path.ends_with('/'));
         let Some(path) = path else {
             return refuse(
                 "has no place in a machine\nhint: name an absolute path without `..` and `:`, such as `/etc/app.conf`",
@@ -193,10 +205,16 @@ mod tests {
             r#"[{"guest_path": "/app", "raw_value": "", "secret_name": "A"}]"#,
             r#"[{"guest_path": "/app", "raw_value": "", "mode": 65536}]"#,
             r#"{"guest_path": "/app"}"#,
+            r#"[{"guest_path": "/a/b", "raw_value": ""}, {"guest_path": "//a/b", "raw_value": ""}]"#,
+            r#"[{"guest_path": "/data", "raw_value": ""}], "mounts": [{"path": "/data/"}]"#,
+            r#"[{"guest_path": "/data/a", "raw_value": ""}], "mounts": [{"path": "/data"}]"#,
         ] {
             assert!(ConfigFile::all(&config(bad)).is_err(), "{bad}");
         }
         assert_eq!(ConfigFile::all(&config("null")), Ok(Vec::new()));
+        let beside =
+            r#"[{"guest_path": "/data2", "raw_value": ""}], "mounts": [{"path": "/data"}]"#;
+        assert_eq!(ConfigFile::all(&config(beside)).map(|files| files.len()), Ok(1));
     }
 
     #[test]

@@ -15,7 +15,9 @@ use oci_image::ImageDigest;
 use super::{
     Fleet, Machine, Source,
     config_files::ConfigFile,
-    events, lease,
+    events,
+    launch::{PrepareError, check_mount},
+    lease,
     machine::Snapshot,
     record::{self, AppRecord, Goal, MachineRecord},
 };
@@ -199,6 +201,10 @@ impl Fleet {
     pub(crate) async fn check_config(&self, config: &MachineConfig) -> Result<ImageRef, Refusal> {
         if config.mounts.len() > 1 {
             return Err(Refusal::bad_request("a machine has at most one mount"));
+        }
+        for mount in &config.mounts {
+            let refused = |error: PrepareError| Refusal::bad_request(error.to_string());
+            check_mount(mount).map_err(refused)?;
         }
         if config.services.len() > SERVICES_MAX {
             return Err(Refusal::bad_request(format!(

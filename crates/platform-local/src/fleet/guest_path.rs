@@ -6,7 +6,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// An absolute path without `..`, below the root of a machine. It is kept relative to that root.
+/// An absolute path without `..` and `:`, below the root of a machine. It is kept relative to that root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GuestPath(PathBuf);
 
@@ -15,11 +15,17 @@ impl GuestPath {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let relative = Path::new(text.trim_start_matches('/'));
         let is_plain = text.starts_with('/')
-            && !text.contains('\0')
+            // An engine of containers takes a colon for the beginning of options.
+            && !text.contains(['\0', ':'])
             && relative.components().all(|part| matches!(part, Component::Normal(_)));
         // From its parts, so that no slash is left at its end.
         let relative: PathBuf = relative.components().collect();
         (is_plain && relative.file_name().is_some()).then_some(Self(relative))
+    }
+
+    /// Whether it is this directory, or stands below it.
+    pub(super) fn stands_in(&self, directory: &Self) -> bool {
+        self.0.starts_with(&directory.0)
     }
 
     /// The path's place below the root of a machine. The directories above it are made. None if a
@@ -52,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_path_stands_below_the_root_or_is_none() {
-        for bad in ["", "/", "data", "/../data", "/data/..", "//", "/a\0b"] {
+        for bad in ["", "/", "data", "/../data", "/data/..", "//", "/a\0b", "/a:ro"] {
             assert_eq!(GuestPath::parse(bad), None, "{bad:?}");
         }
         assert_eq!(GuestPath::parse("//var/data/"), GuestPath::parse("/var/data"));

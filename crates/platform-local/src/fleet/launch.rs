@@ -44,7 +44,7 @@ pub(super) enum PrepareError {
     #[error("cannot prepare `{path}`: {source}")]
     Io { path: PathBuf, source: io::Error },
     #[error(
-        "`{path}` is no place for a volume\nhint: name an absolute path without `..`, such as `/data`"
+        "`{path}` is no place for a volume\nhint: name an absolute path without `..` and `:`, such as `/data`"
     )]
     Mount { path: String },
 }
@@ -191,11 +191,7 @@ fn prepare_container(
     supervisor::rotate(&log).map_err(at(&log))?;
     let mut volumes = Vec::new();
     for mount in &record.config.mounts {
-        let path = &mount.path;
-        // The engine takes a colon for the beginning of options.
-        if path.contains(':') || GuestPath::parse(path).is_none() {
-            return Err(PrepareError::Mount { path: path.clone() });
-        }
+        check_mount(mount)?;
         let volume = files.volume(mount);
         if !volume.exists() {
             fs::create_dir_all(&volume).map_err(at(&volume))?;
@@ -203,7 +199,7 @@ fn prepare_container(
             let everybody = fs::Permissions::from_mode(0o777);
             fs::set_permissions(&volume, everybody).map_err(at(&volume))?;
         }
-        volumes.push((volume, path.clone()));
+        volumes.push((volume, mount.path.clone()));
     }
     let (beside, secrets) = (files.root(&run.start), context.secrets_of(&record.app));
     for (number, file) in config_files(record)?.into_iter().enumerate() {
@@ -235,11 +231,16 @@ fn config_files(record: &MachineRecord) -> Result<Vec<ConfigFile>, PrepareError>
     ConfigFile::all(&record.config).map_err(PrepareError::Files)
 }
 
+/// The place of a mount in a machine, if its path is one.
+pub(super) fn check_mount(mount: &Mount) -> Result<GuestPath, PrepareError> {
+    GuestPath::parse(&mount.path).ok_or_else(|| PrepareError::Mount { path: mount.path.clone() })
+}
+
 /// Lets the program see the volume at the mount's path; what the image has there is hidden.
 fn link_volume(root: &Path, mount: &Mount, volume: &Path) -> Result<(), PrepareError> {
-    let refused = || PrepareError::Mount { path: mount.path.clone() };
-    let path = GuestPath::parse(&mount.path).ok_or_else(refused)?;
+    let path = check_mount(mount)?;
     fs::create_dir_all(volume).map_err(at(volume))?;
+    let refused = || PrepareError::Mount { path: mount.path.clone() };
     let place = path.below(root).map_err(at(root))?.ok_or_else(refused)?;
     remove(&place);
     let volume = volume.canonicalize().map_err(at(volume))?;
