@@ -331,6 +331,34 @@ async fn start_what_is_not_there(runtime: Runtime) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_an_apps_machines_stop_other_apps_and_machines_are_made() {
+    let world = World::new().await;
+    world.api.create_app("shop").await;
+    let mut slow = world.config(&[("IGNORE_SIGNALS", "1")]);
+    slow.stop_config = serde_json::from_value(json!({"timeout": "5m"})).expect("valid");
+    let made = world.api.create("shop", slow).await;
+    world.api.ready("shop", &made.id).await;
+    let api = world.api.clone();
+    let deleted = tokio::spawn(async move {
+        api.call(Method::DELETE, "/v1/apps/shop?force=true", Value::Null).await
+    });
+    until("the app is being deleted", async || {
+        world.api.machine("shop", &made.id).await.state == MachineState::Destroying
+    })
+    .await;
+    world.api.create_app("other").await;
+    let late = world.api.create("shop", world.config(&[])).await;
+    let kill = json!({"signal": "SIGKILL"});
+    world.api.done(Method::POST, &format!("{M}/{}/signal", made.id), kill).await;
+    let (status, answer) = deleted.await.expect("no panic");
+    assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+    let (status, _) = world.api.call(Method::GET, &format!("{M}/{}", late.id), Value::Null).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "it went with its app");
+    assert!(world.programs().is_empty());
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_running_machine_is_destroyed_only_by_force() {
     let world = World::new().await;
     let ids = world.app("shop", 1).await;

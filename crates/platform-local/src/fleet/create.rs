@@ -75,10 +75,24 @@ impl Fleet {
     }
 
     /// Removes an app; one that has machines only by force, and then they go first. One that is
-    /// being destroyed is waited for.
+    /// being destroyed is waited for. Other changes pass meanwhile; a machine that is made then is
+    /// treated as one that was there before.
     pub(crate) async fn delete_app(&self, name: &str, force: bool) -> Result<(), Refusal> {
-        let _turn = self.membership.lock().await;
-        let app = self.app(name)?;
+        let id = self.app(name)?.id;
+        loop {
+            self.end_machines_of(name, force).await?;
+            let _turn = self.membership.lock().await;
+            if self.app(name)?.id != id {
+                return Err(Refusal::not_found(format!("app `{name}` was deleted meanwhile")));
+            }
+            if self.machines_of(name).is_empty() {
+                return self.forget_app(name, &id).await;
+            }
+        }
+    }
+
+    /// Waits until an app has no machines, and destroys them, if that is forced.
+    async fn end_machines_of(&self, name: &str, force: bool) -> Result<(), Refusal> {
         let machines = self.machines_of(name);
         let goes =
             |machine: &&Arc<Machine>| machine.snapshot().record.state == MachineState::Destroying;
@@ -99,7 +113,12 @@ impl Fleet {
             let mut snapshots = machine.subscribe();
             drop(snapshots.wait_for(|snapshot| snapshot.record.is_gone()).await);
         }
-        self.context.store.forget_releases(&app.id).await?;
+        Ok(())
+    }
+
+    /// Forgets an app that has no machines, and all that belonged to it.
+    async fn forget_app(&self, name: &str, id: &str) -> Result<(), Refusal> {
+        self.context.store.forget_releases(id).await?;
         self.forget_volumes_of(name).await?;
         self.context.store.delete_app(name).await?;
         let every = self.every_machine_of(name);
