@@ -6,9 +6,12 @@ use machines_api::types::{MachineConfig, MachineState};
 use platform_local::Runtime;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{World, until};
+use support::{Client, World, until};
 
 const M: &str = "/v1/apps/shop/machines";
+
+/// Destroyed machines that the platform remembers.
+const REMEMBERED: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_gives_a_new_version_with_its_config_and_keeps_the_old_ones_known() {
@@ -355,6 +358,39 @@ async fn while_an_apps_machines_stop_other_apps_and_machines_are_made() {
     let (status, _) = world.api.call(Method::GET, &format!("{M}/{}", late.id), Value::Null).await;
     assert_eq!(status, StatusCode::NOT_FOUND, "it went with its app");
     assert!(world.programs().is_empty());
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_machines_that_were_destroyed_the_newest_are_remembered() {
+    let mut world = World::new().await;
+    world.api.create_app("shop").await;
+    let order = json!({"config": world.config(&[]), "skip_launch": true});
+    let come_and_go = async || {
+        let made = world.api.done(Method::POST, M, order.clone()).await;
+        let id = made["id"].as_str().expect("an id").to_owned();
+        world.api.done(Method::DELETE, &format!("{M}/{id}"), Value::Null).await;
+        world.api.wait("shop", &id, "destroyed").await;
+        id
+    };
+    let first = come_and_go().await;
+    let others = futures::future::join_all((0..REMEMBERED).map(|_| come_and_go())).await;
+    let last = world.api.done(Method::POST, M, order.clone()).await;
+    let known = async |api: &Client, id: &str| {
+        api.call(Method::GET, &format!("{M}/{id}"), Value::Null).await.0
+    };
+    assert_eq!(known(&world.api, &first).await, StatusCode::NOT_FOUND);
+    assert_eq!(known(&world.api, &others[0]).await, StatusCode::OK);
+    let every = format!("{M}?include_deleted=true");
+    for is_restarted in [false, true] {
+        if is_restarted {
+            world.restart_platform().await;
+        }
+        let listed = world.api.done(Method::GET, &every, Value::Null).await;
+        let ids = listed.as_array().expect("a list").iter().map(|machine| &machine["id"]);
+        assert_eq!(ids.clone().count(), REMEMBERED + 1);
+        assert!(ids.clone().any(|id| *id == last["id"]));
+    }
     world.end().await;
 }
 

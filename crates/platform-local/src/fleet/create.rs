@@ -187,6 +187,7 @@ impl Fleet {
         let as_made = machine.snapshot();
         self.tell_what_is_left_out(&as_made.record);
         self.keep(machine);
+        self.forget_long_destroyed().await;
         Ok((as_made, nonce))
     }
 

@@ -38,11 +38,14 @@ pub(super) const STOP_TIMEOUT_MAX: Duration = Duration::from_mins(5);
 /// A killed program that is still there after this is killed again.
 const KILL_AGAIN: Duration = Duration::from_secs(2);
 
-/// Keeps the machine on its way until the platform stops.
+/// Keeps the machine on its way until it is destroyed or the platform stops.
 pub(super) async fn keep(machine: Arc<Machine>) {
     let stop = machine.context.stop.clone();
     while !stop.is_cancelled() {
         let deadline = machine.take_steps().await;
+        if machine.snapshot().record.is_gone() {
+            return;
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = machine.nudge.notified() => {}

@@ -351,6 +351,19 @@ impl Fleet {
         Ok(records)
     }
 
+    /// Forgets the machines that were destroyed long ago while the platform runs.
+    async fn forget_long_destroyed(&self) {
+        let mut gone = self.all_machines();
+        gone.retain(|machine| machine.snapshot().record.is_gone());
+        gone.sort_by_cached_key(|machine| std::cmp::Reverse(machine.snapshot().record.updated_at));
+        for old in gone.into_iter().skip(DESTROYED_MAX) {
+            if let Err(error) = self.context.store.forget_machine(&old.id).await {
+                return tracing::warn!(%error, machine = old.id, "a destroyed machine is kept");
+            }
+            self.remove(&[old]);
+        }
+    }
+
     /// Takes a stored machine up again, with its program if that still runs.
     async fn resume(
         &self,

@@ -87,9 +87,10 @@ impl Metrics {
 
     /// Lets the series of a destroyed machine go after a while.
     pub(crate) fn retire(&self, app: &str, machine: &str) {
-        let key = (app.to_owned(), machine.to_owned());
-        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
-        retired.push((key, clock::instant()));
+        let (key, now) = ((app.to_owned(), machine.to_owned()), clock::instant());
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).push((key, now));
+        // Not at a scrape alone: there may never be one.
+        self.forget_retired(now);
     }
 
     /// Forgets an app that is deleted. Its machines were destroyed before.
@@ -303,7 +304,6 @@ mod tests {
             metrics.machine("shop", &number.to_string()).restarted();
             metrics.retire("shop", &number.to_string());
         }
-        metrics.forget_retired(clock::instant());
         assert_eq!(metrics.every_machine().len(), RETIRED_MAX + 1);
     }
 
