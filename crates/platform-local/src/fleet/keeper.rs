@@ -363,8 +363,7 @@ impl Machine {
         let mut events = Vec::new();
         if record.goal == Goal::Destroy {
             let files = MachineFiles::of(&self.context, &self.id);
-            let mounts = record.config.mounts.clone();
-            let removed = tokio::task::spawn_blocking(move || files.remove_all(&mounts)).await;
+            let removed = tokio::task::spawn_blocking(move || files.remove_all()).await;
             if let Err(error) = removed {
                 tracing::error!(%error, machine = self.id, "files of a machine may be left");
             }

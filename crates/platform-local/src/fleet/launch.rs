@@ -81,11 +81,16 @@ impl MachineFiles {
         }
     }
 
-    /// Removes all that belongs to the machine alone; its volumes go with it.
-    pub(super) fn remove_all(&self, mounts: &[Mount]) {
+    /// Removes all that belongs to the machine alone; its volumes go with it, those of earlier
+    /// configs too.
+    pub(super) fn remove_all(&self) {
         remove(&self.directory);
-        for mount in mounts.iter().filter(|mount| mount.volume.is_none()) {
-            remove(&self.volume(mount));
+        let Ok(volumes) = fs::read_dir(&self.volumes) else { return };
+        let own = format!("{}-", self.id);
+        for volume in volumes.flatten() {
+            if volume.file_name().to_string_lossy().starts_with(&own) {
+                remove(&volume.path());
+            }
         }
     }
 
@@ -337,6 +342,23 @@ mod tests {
         assert_eq!(with(r#"{"cmd":["index"]}"#), ["/app", "index"]);
         assert_eq!(with(r#"{"entrypoint":["/other"]}"#), ["/other"]);
         assert_eq!(with(r#"{"exec":["/tool","x"],"cmd":["y"]}"#), ["/tool", "x"]);
+    }
+
+    #[test]
+    fn with_a_machine_go_the_volumes_of_all_its_configs_and_no_others() {
+        let directory = tempfile::tempdir().expect("directory");
+        let volumes = directory.path().join("volumes");
+        for name in ["m1-data", "m1-old", "m12-data", "vol_m1"] {
+            fs::create_dir_all(volumes.join(name)).expect("made");
+        }
+        let files = MachineFiles {
+            directory: directory.path().join("m1"),
+            volumes: volumes.clone(),
+            id: "m1".to_owned(),
+        };
+        files.remove_all();
+        let left = ["m1-data", "m1-old", "m12-data", "vol_m1"].map(|it| volumes.join(it).exists());
+        assert_eq!(left, [false, false, true, true]);
     }
 
     #[test]

@@ -81,11 +81,25 @@ impl Process {
         launch: &Launch,
     ) -> Result<(Self, impl Future<Output = Exit> + Send + 'static), SpawnError> {
         let program = find_program(launch)?;
+        let started = Self::start_held(&program, launch).await;
+        if started.is_err()
+            && let Hold::Group(group) = &launch.hold
+        {
+            // It was made before anything else could fail.
+            group.end().await;
+        }
+        started
+    }
+
+    async fn start_held(
+        program: &Path,
+        launch: &Launch,
+    ) -> Result<(Self, impl Future<Output = Exit> + Send + 'static + use<>), SpawnError> {
         launch.hold.create(&launch.limits).map_err(|source| SpawnError::Limits { source })?;
         let failed = |source| SpawnError::Start { program: program.display().to_string(), source };
         let mut tries = 0;
         let (mut child, hold) = loop {
-            match spawn(command(&program, launch)?, &launch.hold).await {
+            match spawn(command(program, launch)?, &launch.hold).await {
                 Ok(started) => break started,
                 Err(error)
                     if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
@@ -97,9 +111,15 @@ impl Process {
             }
         };
         // Not waited for yet, the child keeps its id even if it has ended already.
-        let gone = || failed(io::Error::other("it ended before it could be watched"));
-        let pid = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(gone)?;
-        let handle = open(pid).map_err(failed)?;
+        let gone = || io::Error::other("it ended before it could be watched");
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(gone);
+        let (pid, handle) = match pid.and_then(|pid| Ok((pid, open(pid)?))) {
+            Ok(watched) => watched,
+            Err(error) => {
+                end_unwatched(child).await;
+                return Err(failed(error));
+            }
+        };
         let start_ticks = process_files::start_ticks(pid).unwrap_or_default();
         let waited = async move {
             match child.wait().await {
@@ -226,6 +246,18 @@ async fn spawn(
     Ok((child, Hold::Watching))
 }
 
+/// Ends a program that cannot be watched, with its process group: nobody would find it again.
+async fn end_unwatched(mut child: tokio::process::Child) {
+    if let Some(group) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
+        && let Err(error) = kill_process_group(group, Signal::KILL)
+    {
+        tracing::debug!(%error, "no process group to kill");
+    }
+    if let Err(error) = child.wait().await {
+        tracing::warn!(%error, "a program that was not watched may be left");
+    }
+}
+
 /// A process handle becomes readable when the process ends.
 #[expect(deprecated, reason = "its successor is unsafe; an owned handle is sound in either")]
 pub(super) async fn wait_for_end(handle: Arc<OwnedFd>) -> io::Result<()> {
@@ -277,4 +309,32 @@ pub(super) fn find_below(root: &Path, working_directory: &str, name: &str) -> Op
         PATH_INSIDE.iter().map(|directory| root.join(directory).join(name)).collect()
     };
     candidates.into_iter().find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::cgroup::Groups, *};
+
+    #[tokio::test]
+    async fn a_start_that_fails_leaves_no_control_group() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (root, memory) = (directory.path().join("root"), directory.path().join("memory"));
+        std::fs::create_dir(&root).expect("made");
+        std::fs::create_dir(&memory).expect("made");
+        std::fs::write(root.join("app"), "").expect("written");
+        std::fs::write(memory.join("memory.limit_in_bytes"), "").expect("written");
+        let groups = Groups::find(directory.path(), "", "p1").expect("found");
+        let launch = Launch {
+            output: root.join("log"),
+            root,
+            working_directory: String::new(),
+            command: vec!["/app".to_owned()],
+            environment: BTreeMap::new(),
+            limits: Limits::of(None, None, false),
+            hold: Hold::Group(groups.group("m1")),
+        };
+        let failed = Process::start(&launch).await.map(|_| ()).expect_err("no kernel makes files");
+        assert!(matches!(failed, SpawnError::Limits { .. }), "{failed}");
+        assert!(!memory.join("holdpoint-p1").exists());
+    }
 }
