@@ -115,7 +115,17 @@ impl Uploads {
 }
 
 /// Appends a body to a blob.
-async fn write(mut writer: BlobWriter, body: Body) -> Result<BlobWriter, RegistryError> {
+async fn write(writer: BlobWriter, body: Body) -> Result<BlobWriter, RegistryError> {
+    write_up_to(BLOB_BYTES_MAX, writer, body).await
+}
+
+async fn write_up_to(
+    bytes_max: u64,
+    mut writer: BlobWriter,
+    body: Body,
+) -> Result<BlobWriter, RegistryError> {
+    // Of the whole blob, however many requests bring it.
+    let mut bytes = writer.bytes();
     let (sender, mut receiver) = mpsc::channel::<Bytes>(PIECES_WAITING_MAX);
     let written = tokio::task::spawn_blocking(move || {
         while let Some(piece) = receiver.blocking_recv() {
@@ -123,7 +133,6 @@ async fn write(mut writer: BlobWriter, body: Body) -> Result<BlobWriter, Registr
         }
         Ok::<_, std::io::Error>(writer)
     });
-    let mut bytes: u64 = 0;
     let mut pieces = body.into_data_stream();
     let mut broken = None;
     while let Some(piece) = pieces.next().await {
@@ -135,8 +144,8 @@ async fn write(mut writer: BlobWriter, body: Body) -> Result<BlobWriter, Registr
             }
         };
         bytes += piece.len() as u64;
-        if bytes > BLOB_BYTES_MAX {
-            let message = format!("a blob has at most {BLOB_BYTES_MAX} bytes");
+        if bytes > bytes_max {
+            let message = format!("a blob has at most {bytes_max} bytes");
             broken = Some((StatusCode::PAYLOAD_TOO_LARGE, message));
             break;
         }
@@ -189,4 +198,22 @@ pub(super) fn stream(mut file: File) -> Body {
         }
     });
     Body::from_stream(futures::stream::iter(pieces))
+}
+
+#[cfg(test)]
+mod tests {
+    use oci_image::layout::Layout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_blob_has_its_limit_however_many_requests_bring_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let images = Layout::open(directory.path()).expect("a layout");
+        let mut writer = images.blob_writer().expect("a writer");
+        for _ in 0..2 {
+            writer = write_up_to(8, writer, Body::from("1234")).await.expect("it fits");
+        }
+        assert!(write_up_to(8, writer, Body::from("5")).await.is_err());
+    }
 }
