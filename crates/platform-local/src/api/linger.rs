@@ -1,6 +1,7 @@
 //! A client's connection that is closed in the middle of a request: what the client still sends is
 //! read and forgotten for a while. Closed at once, the kernel would answer it with a reset, by
-//! which the client loses the answer that it was just sent.
+//! which the client loses the answer that it was just sent. One that takes nothing of its answer is
+//! given up after a time.
 
 use std::{
     io,
@@ -40,11 +41,15 @@ impl Unread {
     }
 }
 
-/// A connection that lingers when it is closed, if something was left unread.
+/// A connection that lingers when it is closed, if something was left unread, and that breaks off
+/// when the client takes nothing of what is sent for too long.
 #[derive(Debug)]
 pub(super) struct LingeringStream {
     inner: TcpStream,
     unread: Unread,
+    pause_max: Duration,
+    /// Runs while the client takes nothing.
+    pausing: Option<Pin<Box<Sleep>>>,
     closing: Option<Closing>,
 }
 
@@ -56,8 +61,24 @@ struct Closing {
 }
 
 impl LingeringStream {
-    pub(super) fn new(inner: TcpStream, unread: Unread) -> Self {
-        Self { inner, unread, closing: None }
+    pub(super) fn new(inner: TcpStream, unread: Unread, pause_max: Duration) -> Self {
+        Self { inner, unread, pause_max, pausing: None, closing: None }
+    }
+
+    /// What came of sending; an error, if nothing could be sent for too long.
+    fn sent(
+        &mut self,
+        context: &mut Context<'_>,
+        sent: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if sent.is_ready() {
+            self.pausing = None;
+            return sent;
+        }
+        let pausing = self
+            .pausing
+            .get_or_insert_with(|| Box::pin(clock::timer(clock::instant() + self.pause_max)));
+        pausing.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Ready when the client is done, or has had its time.
@@ -102,7 +123,8 @@ impl AsyncWrite for LingeringStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        let sent = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.sent(context, sent)
     }
 
     fn poll_write_vectored(
@@ -110,7 +132,8 @@ impl AsyncWrite for LingeringStream {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, pieces)
+        let sent = Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
+        self.sent(context, sent)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -129,5 +152,30 @@ impl AsyncWrite for LingeringStream {
             ready!(self.poll_linger(context));
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_of_its_answer_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let client = TcpStream::connect(address).await.expect("connected");
+        let (stream, _) = listener.accept().await.expect("accepted");
+        let pause_max = Duration::from_millis(50);
+        let mut stream = LingeringStream::new(stream, Unread::default(), pause_max);
+        let piece = vec![0; 64 << 10];
+        let error = loop {
+            if let Err(error) = stream.write_all(&piece).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(client);
     }
 }

@@ -1,6 +1,6 @@
 //! Serves the API's connections. A client that is slow on purpose costs one connection for a
-//! bounded time: the head of a request and each piece of its body have a deadline, and there is
-//! a number of connections.
+//! bounded time: the head of a request, each piece of its body and each piece of the answer have a
+//! deadline, and there is a number of connections.
 
 use std::{sync::Arc, time::Duration};
 
@@ -61,7 +61,7 @@ pub(crate) async fn serve(
             tracing::debug!(%error, "a connection keeps its small packets back");
         }
         let unread = Unread::default();
-        let stream = LingeringStream::new(stream, unread.clone());
+        let stream = LingeringStream::new(stream, unread.clone(), pause_max);
         let routes = TowerToHyperService::new(service.clone());
         let answer = service_fn(move |request| {
             let (answered, unread) = (routes.call(request), unread.clone());
