@@ -148,13 +148,22 @@ impl Engine {
     }
 
     async fn bytes(&self, ask: Ask) -> Result<Bytes, EngineError> {
+        self.bytes_within(ANSWER_TIME_MAX, ask).await
+    }
+
+    /// Asks for what may take so long, and reads the answer.
+    pub(super) async fn bytes_within(
+        &self,
+        time_max: Duration,
+        ask: Ask,
+    ) -> Result<Bytes, EngineError> {
         let answer = async {
             let answer = self.stream(ask).await?;
             self.collect(answer.into_body()).await
         };
-        match tokio::time::timeout(ANSWER_TIME_MAX, answer).await {
+        match tokio::time::timeout(time_max, answer).await {
             Ok(answer) => answer,
-            Err(_elapsed) => Err(self.broken(&format!("nothing came for {ANSWER_TIME_MAX:?}"))),
+            Err(_elapsed) => Err(self.broken(&format!("nothing came for {time_max:?}"))),
         }
     }
 

@@ -4,17 +4,25 @@
 use std::{
     collections::BTreeSet,
     io::{self, Write},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures::stream;
 use http_body_util::{BodyExt as _, StreamBody};
-use hyper::{Method, body::Frame};
+use hyper::{Method, StatusCode, body::Frame};
 use oci_image::{ImageDigest, archive::write_archive, layout::Layout};
 use serde::Deserialize;
 use tokio::sync::{Mutex, mpsc};
 
 use super::engine::{Ask, Engine, EngineError};
+
+/// An image of some gigabytes is loaded within minutes, even by an engine that has to copy each
+/// layer. Others wait for their turn meanwhile.
+const LOAD_TIME_MAX: Duration = Duration::from_mins(10);
+
+/// What is done with an image, for errors.
+const LOADING: &str = "load the image";
 
 /// Pieces of an archive that wait for the engine.
 const PIECES_MAX: usize = 8;
@@ -32,6 +40,12 @@ const PIECE_BYTES: usize = 256 << 10;
 struct Listed {
     /// Older engines write `null` where there are none.
     repo_tags: Option<Vec<String>>,
+}
+
+/// One of the notes in the answer to a loading.
+#[derive(Debug, Deserialize)]
+struct Note {
+    error: Option<String>,
 }
 
 /// The name under which an engine keeps images of this platform.
@@ -72,13 +86,23 @@ pub(super) async fn provide(
         let piece = received.recv().await?;
         Some((piece.map(Frame::data), received))
     });
-    let ask = Ask::new(Method::POST, "/images/load", "load the image")
+    let ask = Ask::new(Method::POST, "/images/load", LOADING)
         .with_archive(StreamBody::new(frames).boxed());
-    // Of unknown length, and read to its end: engines report errors of loading there.
-    let answer = engine.stream(ask).await?;
-    let body = answer.into_body().collect().await.map_err(|cause| engine.broken(&cause))?;
-    tracing::debug!(answer = %String::from_utf8_lossy(&body.to_bytes()), "an image was loaded");
+    // Read to its end: engines report errors of loading there.
+    let answer = engine.bytes_within(LOAD_TIME_MAX, ask).await?;
+    if let Some(message) = error_in(&answer) {
+        return Err(EngineError::Refused { operation: LOADING, status: StatusCode::OK, message });
+    }
+    tracing::debug!(answer = %String::from_utf8_lossy(&answer), "an image was loaded");
     Ok(())
+}
+
+/// The error that is told in the answer to a loading, whose status was given before.
+fn error_in(answer: &[u8]) -> Option<String> {
+    // An engine that answers in another form than with one JSON text behind the other tells no
+    // errors here.
+    let notes = serde_json::Deserializer::from_slice(answer).into_iter::<Note>();
+    notes.map_while(Result::ok).find_map(|note| note.error)
 }
 
 /// Removes an image that no container has use for; the engine knows better than the platform.
@@ -134,5 +158,19 @@ impl Write for Sink {
     fn flush(&mut self) -> io::Result<()> {
         let piece = Bytes::from(std::mem::take(&mut self.piece));
         self.pieces.blocking_send(Ok(piece)).map_err(|_closed| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_loading_is_found_behind_what_went_well() {
+        let answer = b"{\"stream\":\"Loading layer\"}\r\n{\"errorDetail\":{\"message\":\"no space\"},\"error\":\"no space\"}\r\n";
+        assert_eq!(error_in(answer).as_deref(), Some("no space"));
+        for good in ["", "Loaded image", "{\"stream\":\"Loaded image: x\\n\"}\n"] {
+            assert_eq!(error_in(good.as_bytes()), None, "{good}");
+        }
     }
 }
