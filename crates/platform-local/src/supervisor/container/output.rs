@@ -4,7 +4,11 @@
 //! length of the machine's log alone, so that after a crash of the platform the copy goes on at
 //! the very byte: no line is lost and none is there twice.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http_body_util::BodyExt as _;
 use hyper::Method;
@@ -19,16 +23,39 @@ use crate::clock;
 /// Between two tries while the engine does not answer.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// The longest pause between two tries to write to the machine's log, such as to a full disk: each
+/// try reads the engine's log from its beginning.
+const WRITE_AGAIN_MAX: Duration = Duration::from_mins(1);
+
+/// Why output was not copied.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CopyError {
+    #[error("cannot write the output of a container to `{path}`: {source}")]
+    Log { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
 /// Copies until the container has ended. `from` is the length that the machine's log had when the
 /// container was made.
 pub(super) async fn follow(engine: &Engine, id: &str, log: &Path, from: u64) {
+    let mut write_again = AGAIN;
     while let Err(error) = copy(engine, id, log, from, true).await {
-        if !error.is_broken() {
-            tracing::warn!(%error, "the output of a container is not copied any further");
-            return;
+        match error {
+            CopyError::Log { .. } => {
+                tracing::warn!(%error, "the output of a container will be copied later");
+                clock::pause(write_again).await;
+                write_again = (write_again * 2).min(WRITE_AGAIN_MAX);
+            }
+            CopyError::Engine(error) if error.is_broken() => {
+                tracing::debug!(%error, "the output of a container will be copied later");
+                clock::pause(AGAIN).await;
+            }
+            CopyError::Engine(error) => {
+                tracing::warn!(%error, "the output of a container is not copied any further");
+                return;
+            }
         }
-        tracing::debug!(%error, "the output of a container will be copied later");
-        clock::pause(AGAIN).await;
     }
 }
 
@@ -39,10 +66,9 @@ pub(super) async fn copy(
     log: &Path,
     from: u64,
     follow: bool,
-) -> Result<(), EngineError> {
-    let failed = |error: io::Error| engine.broken(&format!("{}: {error}", log.display()));
-    let mut file = File::options().create(true).append(true).open(log).await.map_err(failed)?;
-    let length = file.metadata().await.map_err(failed)?.len();
+) -> Result<(), CopyError> {
+    let failed = |source| CopyError::Log { path: log.to_owned(), source };
+    let (mut file, length) = open(log).await.map_err(failed)?;
     let mut copied = Copied { bytes: length.saturating_sub(from) };
     let mut frames = Frames::default();
     let path = format!("/containers/{id}/logs?stdout=true&stderr=true&follow={follow}");
@@ -57,6 +83,13 @@ pub(super) async fn copy(
         file.flush().await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// The machine's log and its length.
+async fn open(log: &Path) -> io::Result<(File, u64)> {
+    let file = File::options().create(true).append(true).open(log).await?;
+    let length = file.metadata().await?.len();
+    Ok((file, length))
 }
 
 /// How much of what comes was copied before.
