@@ -314,7 +314,7 @@ impl Fleet {
         machines
     }
 
-    /// The machines that are not destroyed, and those that may have written a last line.
+    /// The machines that may write to their logs: those that are not destroyed.
     pub(crate) fn machines_with_logs(&self) -> Vec<Arc<Machine>> {
         let mut machines = self.all_machines();
         machines.retain(|machine| !machine.snapshot().record.is_gone());

@@ -126,7 +126,7 @@ pub(super) const PROCESSOR: Family = family(
     "fly_instance_cpu",
     Kind::Counter,
     &["instance", "cpu_id", "mode"],
-    "Hundredths of a second that the machine's programs computed, `user` or `system`.",
+    "Hundredths of a second that the machine's program and its children that have ended computed, `user` or `system`.",
 );
 pub(super) const LOAD: Family = family(
     "fly_instance_load_average",
