@@ -239,6 +239,23 @@ fn an_opaque_whiteout_empties_its_directory_of_the_layers_below() {
     assert_eq!(fs::read_dir(store.folder.path().join("root")).map(Iterator::count).ok(), Some(1));
 }
 
+/// Else a layer with as many whiteouts as files in one directory would keep a processor busy for
+/// hours. The directory that a whiteout of nothing makes would go if its parent were read again.
+#[test]
+fn a_directory_is_emptied_once_however_many_whiteouts_name_it() {
+    let lower = [(Regular, "a/old", "x")];
+    for whiteout in ["a/.wh..wh..opq", ".wh.a"] {
+        let again = (Regular, whiteout, "");
+        let shown = (Regular, "a/shown/.wh.nothing", "");
+        let store = unpacked(&[&lower, &[(Regular, "a/new", "y"), again, shown, again, again]]);
+        assert_eq!((store.read("a/old"), store.read("a/new").as_deref()), (None, Some("y")));
+        assert!(store.folder.path().join("root/a/shown").is_dir(), "{whiteout}");
+        // The next layer hides what this one has made.
+        let store = unpacked(&[&lower, &[(Regular, "a/b", "y"), again], &[again]]);
+        assert_eq!(store.read("a/b"), None, "{whiteout}");
+    }
+}
+
 #[test]
 fn a_whiteout_through_a_link_stays_inside() {
     let lower = [(Regular, "b/gone", "x"), (Symlink, "a", "b")];

@@ -185,7 +185,7 @@ impl Target {
     }
 
     /// Removes what a whiteout hides.
-    fn hide(&self, directory: &Path, whiteout: &OsStr) -> Result<(), UnpackError> {
+    fn hide(&mut self, directory: &Path, whiteout: &OsStr) -> Result<(), UnpackError> {
         if whiteout == OPAQUE_WHITEOUT {
             return self.hide_below(directory);
         }
@@ -200,7 +200,7 @@ impl Target {
         self.hide_path(&path)
     }
 
-    fn hide_path(&self, path: &Path) -> Result<(), UnpackError> {
+    fn hide_path(&mut self, path: &Path) -> Result<(), UnpackError> {
         if !self.placed.has(path) {
             return remove(path);
         }
@@ -208,7 +208,12 @@ impl Target {
         if is_directory { self.hide_below(path) } else { Ok(()) }
     }
 
-    fn hide_below(&self, directory: &Path) -> Result<(), UnpackError> {
+    /// Once for each directory and layer: whatever is in it afterwards, the layer itself made.
+    /// Any number of whiteouts costs no more than one.
+    fn hide_below(&mut self, directory: &Path) -> Result<(), UnpackError> {
+        if !self.placed.begin_hiding(directory) {
+            return Ok(());
+        }
         for child in fs::read_dir(directory).map_err(at(directory))? {
             self.hide_path(&child.map_err(at(directory))?.path())?;
         }
@@ -345,11 +350,13 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> UnpackError {
 }
 
 /// What the layer that is being applied has placed, by the hash of its path: half a million long
-/// paths would take more memory than a whole platform.
+/// paths would take more memory than a whole platform. And the directories that it has emptied of
+/// the layers below.
 #[derive(Default)]
 struct Placed {
     hasher: RandomState,
     hashes: BTreeSet<u64>,
+    hidden_below: BTreeSet<u64>,
 }
 
 impl Placed {
@@ -360,6 +367,11 @@ impl Placed {
                 break;
             }
         }
+    }
+
+    /// Whether nothing below this directory was hidden so far.
+    fn begin_hiding(&mut self, directory: &Path) -> bool {
+        self.hidden_below.insert(self.hasher.hash_one(directory))
     }
 
     fn has(&self, path: &Path) -> bool {
