@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use super::{Limits, Stats};
 use crate::clock;
@@ -250,10 +250,13 @@ impl Group {
         }
     }
 
-    /// The processes in the group.
+    /// The processes in the group. Never this one: version 1 names it while its thread that
+    /// starts a program there has not ended, and whoever asks means to kill.
     pub(crate) fn processes(&self) -> Vec<i32> {
+        let own = getpid().as_raw_pid();
         let text = fs::read_to_string(self.memory.join("cgroup.procs")).unwrap_or_default();
-        text.lines().filter_map(|line| line.trim().parse().ok()).collect()
+        let listed = text.lines().filter_map(|line| line.trim().parse().ok());
+        listed.filter(|pid| *pid != own).collect()
     }
 
     /// Kills every process in the group.
@@ -481,6 +484,33 @@ mod tests {
         assert_eq!(read(cpu.join("cpu.cfs_quota_us")), "200000");
         assert_eq!(read(cpu.join("cgroup.procs")), "77");
         assert_eq!(group.oom_kills(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_group_that_ends_while_a_thread_of_the_platform_is_in_it_leaves_the_platform() {
+        let own = fs::read_to_string("/proc/self/cgroup").expect("read");
+        let Ok(groups) = Groups::find(Path::new(MOUNT), &own, "own-thread") else {
+            // Without control groups of the kernel no thread can be in one.
+            return;
+        };
+        let group = groups.group("m1");
+        group.create(&LIMITS).expect("made");
+        if group.takes_threads() {
+            let (entered, has_entered) = std::sync::mpsc::channel();
+            let (leave, may_leave) = std::sync::mpsc::channel::<()>();
+            let inside = group.clone();
+            let thread = std::thread::spawn(move || {
+                entered.send(inside.add_this_thread()).expect("told");
+                may_leave.recv()
+            });
+            has_entered.recv().expect("told").expect("in the group");
+            assert!(group.processes().is_empty());
+            group.kill();
+            leave.send(()).expect("told");
+            thread.join().expect("no panic").expect("told");
+        }
+        group.end().await;
+        assert!(!group.exists());
     }
 
     #[test]
