@@ -341,7 +341,15 @@ fn bytes_that_become_no_file_are_counted_too() {
     let filling = "x".repeat(1_000_000);
     let bytes = gzipped(&archive(&[(XGlobalHeader, "global", &filling)]));
     let told = refused_within(&[(GZIP, &bytes)], FEW);
-    assert!(told.contains("the layer is too long"), "{told}");
+    assert!(told.contains("the image is too long"), "{told}");
+    // Nor are many layers allowed what one is not.
+    let filling = "x".repeat(12_000);
+    let bytes = archive(&[(XGlobalHeader, "global", &filling), (Regular, "a", "x")]);
+    let store = Store::new();
+    let (image, _) = store.image(&[(TAR, &bytes)]);
+    store.unpacked_within(&image, FEW).expect("few enough bytes");
+    let told = refused_within(&[(TAR, &bytes), (TAR, &bytes)], FEW);
+    assert!(told.contains("the image is too long"), "{told}");
 }
 
 #[test]

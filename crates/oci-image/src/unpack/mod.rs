@@ -22,6 +22,8 @@ use std::{
 
 use tar::Entry;
 
+use layer::Budget;
+
 use crate::{
     ImageDigest,
     layout::{Layout, LayoutError},
@@ -104,10 +106,11 @@ pub fn unpack(
     fs::create_dir_all(directory).map_err(at(directory))?;
     let root = directory.canonicalize().map_err(at(directory))?;
     let mut target = Target { root, limits, left: limits, placed: Placed::default() };
+    let mut budget = Budget::of(limits);
     for layer in &manifest.layers {
         layout.verify_blob(&layer.digest)?;
         target.placed = Placed::default();
-        layer::for_each_entry(layout, layer, limits, |entry| target.place(entry))?;
+        layer::for_each_entry(layout, layer, &mut budget, |entry| target.place(entry))?;
     }
     Ok(config)
 }
