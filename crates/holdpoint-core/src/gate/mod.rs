@@ -6,6 +6,7 @@
 //! a file of their own; this one turns readings into verdicts over time.
 
 mod error_rate;
+pub mod evidence;
 mod health;
 mod latency_p95;
 mod memory;
