@@ -4,6 +4,7 @@ pub mod app_logs;
 pub mod build;
 pub mod clock;
 pub mod documents;
+pub mod faults;
 pub(crate) mod files;
 mod http_client;
 pub mod journal_sql;

@@ -1,9 +1,9 @@
 //! `holdpoint fault`: sets, lists and removes faults of the platform that `holdpoint up` serves.
 //! What a fault may say is the platform's to judge; here its fields are only passed on.
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value};
 
+use crate::adapter::faults::{Faults, FaultsError};
 use crate::adapter::platform::PlatformAddress;
 use crate::cli::arguments::{Fault, Shared};
 use crate::exit_code::ExitCode;
@@ -12,16 +12,17 @@ use crate::settings::Settings;
 
 pub(super) async fn fault(shared: &Shared, fault: Fault) -> Result<ExitCode, Problem> {
     let address = address(shared)?;
+    let unusable = |error| problem("cannot ask for faults", &error);
+    let faults = Faults::of(&address).map_err(unusable)?;
     match fault {
         Fault::Add { kind, fields } => {
-            let order = order(kind, &fields)?;
-            let set = call(&address, Method::POST, "", Some(order), "cannot set the fault").await?;
+            let set = faults.set(&order(kind, &fields)?).await;
+            let set = set.map_err(|error| problem("cannot set the fault", &error))?;
             message::print(&format!("fault {} is set\n", line(&set)));
         }
         Fault::List(reading) => {
-            let listed = call(&address, Method::GET, "", None, "cannot list the faults").await?;
-            let faults = listed.get("faults").and_then(Value::as_array).cloned();
-            let faults = faults.unwrap_or_default();
+            let faults = faults.list().await;
+            let faults = faults.map_err(|error| problem("cannot list the faults", &error))?;
             if reading.json {
                 message::print(&format!("{}\n", serde_json::to_string_pretty(&faults)?));
             } else if faults.is_empty() {
@@ -32,14 +33,20 @@ pub(super) async fn fault(shared: &Shared, fault: Fault) -> Result<ExitCode, Pro
             }
         }
         Fault::Remove { id, all: _ } => {
-            let path = id.map_or_else(String::new, |id| format!("/{id}"));
-            let refused = "cannot remove the fault";
-            let removed = call(&address, Method::DELETE, &path, None, refused).await?;
-            let count = removed.get("removed").and_then(Value::as_u64).unwrap_or(1);
+            let removed = faults.remove(id.as_deref()).await;
+            let count = removed.map_err(|error| problem("cannot remove the fault", &error))?;
             message::print(&format!("removed {count}\n"));
         }
     }
     Ok(ExitCode::Done)
+}
+
+fn problem(refusal: &str, error: &FaultsError) -> Problem {
+    let exit = match error {
+        FaultsError::Unreached { .. } => ExitCode::Unexpected,
+        FaultsError::NotAllowed | FaultsError::Refused { .. } => ExitCode::Refused,
+    };
+    Problem::because(exit, refusal, error)
 }
 
 /// The platform of the state directory; it needs no project.
@@ -73,37 +80,6 @@ fn order(kind: String, fields: &[String]) -> Result<Value, Problem> {
         order.insert(name.to_owned(), value);
     }
     Ok(Value::Object(order))
-}
-
-async fn call(
-    address: &PlatformAddress,
-    method: Method,
-    path: &str,
-    body: Option<Value>,
-    refused: &str,
-) -> Result<Value, Problem> {
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    let url = format!("{}/admin/faults{path}", address.api_base_url.trim_end_matches('/'));
-    let mut request = client.request(method, url).bearer_auth(address.token());
-    if let Some(body) = body {
-        request = request.json(&body);
-    }
-    let response = request.send().await.map_err(|error| {
-        Problem::because(ExitCode::Unexpected, refused, &error)
-            .hint("is the platform running? `holdpoint up --allow-faults` starts it")
-    })?;
-    let status = response.status();
-    let body: Value = response.json().await.unwrap_or_default();
-    if status.is_success() {
-        return Ok(body);
-    }
-    let cause = body.get("error").and_then(Value::as_str).unwrap_or_default();
-    if status == StatusCode::NOT_FOUND && !cause.contains("no fault `") {
-        return Err(Problem::new(ExitCode::Refused, refused)
-            .cause("the platform was started without faults")
-            .hint("start it with `holdpoint up --allow-faults`"));
-    }
-    Err(Problem::new(ExitCode::Refused, refused).cause(cause))
 }
 
 /// A fault in one line: its id, its kind, and its fields as they are written.

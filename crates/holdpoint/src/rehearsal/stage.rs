@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 use serde_json::json;
-use thiserror::Error;
 use tokio::process::{Child, Command};
 
 use crate::adapter::clock::{Stopwatch, pause};
+use crate::adapter::faults::{Faults, FaultsError};
 use crate::adapter::platform::PlatformAddress;
 use crate::cli::arguments::Machines;
 use crate::exit_code::ExitCode;
@@ -36,22 +36,6 @@ pub struct Stage {
     child: Child,
     /// Where it is reached.
     pub address: PlatformAddress,
-}
-
-/// Why a fault was not set.
-#[derive(Debug, Error)]
-pub enum FaultError {
-    /// The platform could not be asked.
-    #[error("could not ask the platform for a fault")]
-    Unreached(#[from] reqwest::Error),
-    /// It said no.
-    #[error("the platform answered {status} to a fault: {body}")]
-    Refused {
-        /// The status.
-        status: u16,
-        /// What it said.
-        body: String,
-    },
 }
 
 impl Stage {
@@ -88,7 +72,7 @@ impl Stage {
         app: &str,
         image_digest: &str,
         share: f64,
-    ) -> Result<(), FaultError> {
+    ) -> Result<(), FaultsError> {
         let fault = json!({
             "kind": "error",
             "status": 500,
@@ -96,16 +80,8 @@ impl Stage {
             "app": app,
             "image_digest": image_digest,
         });
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        let url = format!("{}/admin/faults", self.address.api_base_url);
-        let request = client.post(url).bearer_auth(self.address.token()).json(&fault);
-        let response = request.send().await?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(());
-        }
-        let body = response.text().await.unwrap_or_default();
-        Err(FaultError::Refused { status: status.as_u16(), body })
+        Faults::of(&self.address)?.set(&fault).await?;
+        Ok(())
     }
 
     /// Stops the platform and all its machines.
