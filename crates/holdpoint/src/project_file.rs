@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 
 use holdpoint_core::id::Environment;
 use holdpoint_core::project::{self, Project, Severity};
+use jiff::Timestamp;
 use machines_api::fly_toml;
 use serde::Serialize;
 
+use crate::adapter::clock::Clock;
 use crate::exit_code::ExitCode;
 use crate::message::Problem;
 use crate::render::excerpt::excerpt;
@@ -76,11 +78,17 @@ pub struct Checked {
 /// # Errors
 /// When the file can't be read or has errors; they are drawn with their places.
 pub fn load(path: &Path) -> Result<Project, Problem> {
-    let checked = check_project(path)?;
-    match &checked.project {
-        Some(project) => Ok(project.clone()),
-        None => Err(checked.problem(path)),
-    }
+    check_project(path)?.to_project(path)
+}
+
+/// Reads the project alone, for a release that starts now.
+///
+/// # Errors
+/// As [`load`], and when no window opens within a year.
+pub fn load_for_release(path: &Path, now: Timestamp) -> Result<Project, Problem> {
+    let mut checked = check_project(path)?;
+    checked.check_windows(path, now);
+    checked.to_project(path)
 }
 
 /// Reads the project and every app config that it names.
@@ -92,6 +100,7 @@ pub fn check(path: &Path, unknown_keys: fly_toml::Severity) -> Result<Checked, P
     let Some(project) = checked.project.clone() else {
         return Ok(checked);
     };
+    checked.check_windows(path, Clock::real().now());
     let folder = path.parent().unwrap_or(Path::new(""));
     for service in &project.services {
         for environment in [Environment::Staging, Environment::Production] {
@@ -161,20 +170,11 @@ fn check_project(path: &Path) -> Result<Checked, Problem> {
         Problem::because(ExitCode::Usage, sentence, &error).hint("name it with `--project PATH`")
     })?;
     let (project, diagnostics) = project::parse(&text);
-    let findings = diagnostics.into_iter().map(|diagnostic| Finding {
-        file: path.to_path_buf(),
-        severity: diagnostic.severity,
-        line: diagnostic.line,
-        column: diagnostic.column,
-        span: diagnostic.span,
-        message: diagnostic.message,
-        hint: diagnostic.hint,
-        fixable: false,
-    });
+    let findings = diagnostics.into_iter().map(|one| project_finding(path, one)).collect();
     Ok(Checked {
         project,
         files: 1,
-        findings: findings.collect(),
+        findings,
         corrections: Vec::new(),
         texts: BTreeMap::from([(path.to_path_buf(), text)]),
     })
@@ -204,6 +204,22 @@ impl Checked {
             texts.push(format!("and {more} more\n"));
         }
         texts.concat()
+    }
+
+    /// The project, unless a finding stops it from being used.
+    fn to_project(&self, path: &Path) -> Result<Project, Problem> {
+        match &self.project {
+            Some(project) if !self.is_refused() => Ok(project.clone()),
+            Some(_) | None => Err(self.problem(path)),
+        }
+    }
+
+    /// Adds what the project's file does not say by itself: windows that stay closed from now on.
+    fn check_windows(&mut self, path: &Path, now: Timestamp) {
+        let Some(project) = &self.project else { return };
+        let text = self.texts.get(path).map_or("", String::as_str);
+        let found = project::windows_that_stay_closed(text, project, now);
+        self.findings.extend(found.into_iter().map(|one| project_finding(path, one)));
     }
 
     fn problem(&self, path: &Path) -> Problem {
@@ -270,6 +286,19 @@ impl Checked {
         }
         self.findings.extend(diagnostics.into_iter().map(|it| finding(&path, it)));
         self.texts.insert(path, text);
+    }
+}
+
+fn project_finding(file: &Path, diagnostic: project::Diagnostic) -> Finding {
+    Finding {
+        file: file.to_path_buf(),
+        severity: diagnostic.severity,
+        line: diagnostic.line,
+        column: diagnostic.column,
+        span: diagnostic.span,
+        message: diagnostic.message,
+        hint: diagnostic.hint,
+        fixable: false,
     }
 }
 

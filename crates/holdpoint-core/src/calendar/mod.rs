@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::project::{CalendarPolicy, Day, Freeze, Holidays, MINUTES_PER_DAY, Project, Window};
 
-pub use status::{CalendarStatus, ClosedReason};
+pub use status::{CalendarStatus, ClosedReason, Opening};
 
 /// How far ahead an opening is looked for: a year and the days that a holiday or
 /// a month's end can shift it by, so that a window that opens once a year is found.
@@ -61,6 +61,40 @@ impl Calendar {
             CalendarStatus::Open { .. } => Some(self.local(now).date()),
             CalendarStatus::Closed { opens_at, .. } => opens_at.map(|at| self.local(at).date()),
         }
+    }
+
+    /// The next openings after `now`, at most `count` of them and without one that is under way.
+    pub fn openings(&self, now: Timestamp, count: usize) -> Vec<Opening> {
+        let mut openings = Vec::new();
+        let under_way = self.is_open(now);
+        let mut at =
+            if under_way { self.first_after(now, |at| !self.is_open(at)) } else { Some(now) };
+        while let Some(from) = at.filter(|_| openings.len() < count) {
+            let Some(opens_at) = self.first_after(from, |at| self.is_open(at)) else { break };
+            at = self.first_after(opens_at, |at| !self.is_open(at));
+            let window = self.window_at(opens_at).map(|window| window.name.clone());
+            openings.push(Opening { window: window.unwrap_or_default(), opens_at, closes_at: at });
+        }
+        openings
+    }
+
+    /// The same rules with this window alone.
+    pub(crate) fn with_window(&self, window: &Window) -> Self {
+        Self { windows: vec![window.clone()], ..self.clone() }
+    }
+
+    /// What stands against a step the next time that a window begins, besides the clock.
+    pub(crate) fn hidden_by(&self, now: Timestamp) -> Option<(Timestamp, Vec<ClosedReason>)> {
+        let at = match self.window_at(now) {
+            Some(_) => now,
+            None => self.first_after(now, |at| self.window_at(at).is_some())?,
+        };
+        Some((at, self.reasons(at)))
+    }
+
+    /// An instant as people of the project write it.
+    pub fn local_time(&self, at: Timestamp) -> String {
+        status::local(at, &self.zone)
     }
 
     /// The status in one line, with the project's local times.

@@ -62,6 +62,17 @@ impl fmt::Display for CalendarStatus {
     }
 }
 
+/// A stretch of time in which production steps may start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// The window that opens.
+    pub window: String,
+    /// The first instant.
+    pub opens_at: Timestamp,
+    /// The first instant at which it is over; `None` when that is more than a year later.
+    pub closes_at: Option<Timestamp>,
+}
+
 /// One thing that stands against a production step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -103,6 +114,17 @@ pub enum ClosedReason {
 }
 
 impl ClosedReason {
+    /// When it no longer stands against a step; `None` when that is not known.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Freeze { until, .. }
+            | Self::Holiday { until, .. }
+            | Self::QuarterEnd { until }
+            | Self::MonthEnd { until } => Some(*until),
+            Self::OutsideWindow { next } => *next,
+        }
+    }
+
     /// The text for people, with times of this zone.
     pub(super) fn describe(&self, zone: &TimeZone) -> String {
         match self {
@@ -135,6 +157,6 @@ impl fmt::Display for ClosedReason {
 }
 
 /// An instant as people of this zone write it, to the minute: `Tue 2026-12-01 10:00 CST`.
-fn local(at: Timestamp, zone: &TimeZone) -> String {
+pub(super) fn local(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned_datetime(zone.clone()).strftime("%a %Y-%m-%d %H:%M %Z").to_string()
 }

@@ -5,6 +5,7 @@
 mod diagnostic;
 mod duration;
 mod gates;
+mod openings;
 mod order;
 mod people;
 mod policy;
@@ -25,6 +26,7 @@ use similar::did_you_mean;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use gates::GatePolicy;
+pub use openings::windows_that_stay_closed;
 pub use people::{Person, Role, UnknownRole};
 pub use policy::{Communication, Notify, ProductionPolicy, StagingPolicy};
 pub use schedule::{CalendarPolicy, Day, Freeze, Holidays, MINUTES_PER_DAY, Window};

@@ -4,10 +4,12 @@
 mod plan_text;
 mod status;
 mod timeline;
+mod window;
 
 pub use plan_text::plan_text;
 pub use status::{ReleaseStatus, Status, StepStatus, StepWord, status};
 pub use timeline::{TimelineEntry, timeline};
+pub use window::{ClosedBy, WindowView, window};
 
 use crate::id::{AppName, Environment, ServiceName};
 use crate::state::State;

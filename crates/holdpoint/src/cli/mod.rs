@@ -18,6 +18,7 @@ mod resume;
 mod status;
 mod timeline;
 mod up;
+mod window;
 
 use holdpoint_core::command::Command;
 
@@ -56,6 +57,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
         Verb::Release(release) => Box::pin(release::release(&settings, &release)).await,
         Verb::Resume(resume) => Box::pin(resume::resume(&settings, &resume)).await,
         Verb::Status(reading) => status::status(&settings, reading).await,
+        Verb::Window(flags) => window::window(&settings, &flags).await,
         Verb::Plan(reading) => plan::plan(&settings, reading).await,
         Verb::Timeline(reading) => timeline::timeline(&settings, reading).await,
         Verb::Approve(approve) => act::approve(&settings, &approve).await,

@@ -9,6 +9,7 @@ use holdpoint_core::event::Ending;
 use holdpoint_core::state::State;
 use semver::Version;
 
+use crate::adapter::clock::Clock;
 use crate::adapter::platform::Platform;
 use crate::cli::arguments::Release;
 use crate::daemon::{Assembly, Session, StopSignals};
@@ -21,7 +22,8 @@ use crate::settings::Settings;
 pub(super) async fn release(settings: &Settings, release: &Release) -> Result<ExitCode, Problem> {
     let version = &release.version;
     let mut stop = StopSignals::listen()?;
-    let project = project_file::load(&settings.project_file)?;
+    let now = Clock::real().now();
+    let project = project_file::load_for_release(&settings.project_file, now)?;
     let address = settings.platform(&release.platform)?;
     let lock = super::drive::lock(settings, format!("holdpoint release {version}"))?;
     let session = Session::open(&settings.state_dir).await?;

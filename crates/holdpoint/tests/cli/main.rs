@@ -2,6 +2,7 @@
 //! what is said when something is wrong.
 
 mod check;
+mod window;
 
 use std::fs;
 use std::path::Path;

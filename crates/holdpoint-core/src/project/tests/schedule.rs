@@ -145,3 +145,35 @@ fn the_calendar_and_notifications_are_checked() {
     "#
     );
 }
+
+/// What is told on 1 December 2026 about windows that a year does not open.
+fn told_of_closed_windows(rest: &str) -> String {
+    let text = format!("{}{rest}", LEAST.trim_start());
+    let project = parse(&text).0.expect("a sound project");
+    let now = "2026-12-01T12:00:00Z".parse().expect("a time");
+    let findings = windows_that_stay_closed(&text, &project, now);
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_window_that_a_freeze_hides_for_ever_is_told_at_its_place() {
+    let freeze = r#"
+[[freezes]]
+name = "for-good"
+owner = "ada"
+reason = "the shop is closed"
+from = 2026-01-01T00:00:00Z
+to = 2036-01-01T00:00:00Z
+"#;
+    let windows = r#"
+[[windows]]
+name = "midweek"
+days = ["tuesday"]
+from = "10:00"
+to = "14:00"
+"#;
+    assert_snapshot!(told_of_closed_windows(&format!("{freeze}{windows}")));
+    // the default window has no place of its own
+    assert_snapshot!("default_window_hidden", told_of_closed_windows(freeze));
+    assert_eq!(told_of_closed_windows(windows), "");
+}

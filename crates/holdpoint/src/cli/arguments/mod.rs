@@ -1,6 +1,8 @@
 //! The command line's definition: verbs, flags, environment variables and their help. What they
 //! do is in the file of each verb.
 
+mod window;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -9,6 +11,8 @@ use holdpoint_core::project::Role;
 use semver::Version;
 
 use crate::exit_code::ExitCode;
+
+pub use window::Window;
 
 /// Takes a version of a set of services to production, and back if it must.
 #[derive(Clone, Debug, Parser)]
@@ -63,6 +67,8 @@ pub enum Verb {
     Fault(Fault),
     /// Say what happens, what comes next and when, and who must act
     Status(Reading),
+    /// Say whether production may be changed now, why not, and when next
+    Window(Window),
     /// Show the plan of the release that is under way
     Plan(Reading),
     /// Show what happened, from the journal
