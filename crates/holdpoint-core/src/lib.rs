@@ -21,6 +21,7 @@ pub mod journal;
 pub mod observation;
 pub mod plan;
 pub mod planner;
+pub mod preflight;
 pub mod project;
 pub mod state;
 pub mod view;

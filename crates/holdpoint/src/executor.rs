@@ -7,19 +7,22 @@ use std::time::Duration;
 use holdpoint_core::effect::{
     CheckResult, Effect, Evidence, Failure, Notice, Outcome, Refusal, RefusalKind,
 };
-use holdpoint_core::id::{AppName, EffectId, ImageDigest, ServiceName};
+use holdpoint_core::event::Ending;
+use holdpoint_core::id::{AppName, EffectId, Environment, ImageDigest, ServiceName};
 use holdpoint_core::plan::StepKind;
 use holdpoint_core::project::Project;
 use holdpoint_core::state::{Release, State};
+use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::adapter::clock::Clock;
 use crate::adapter::documents;
 use crate::adapter::notify::Notifier;
 use crate::adapter::platform::{
     CreateRequest, Platform, PlatformAddress, PlatformError, UpdateRequest,
 };
-use crate::adapter::preflight;
+use crate::adapter::preflight::{self, Subject, Surroundings};
 use crate::adapter::probe::{Prober, ProberError};
 
 /// One effect makes at most three calls, each bounded by the client.
@@ -71,6 +74,8 @@ pub struct ReleaseFacts {
     pub is_rehearsal: bool,
     /// The images that it brings to each app.
     pub images: Vec<(AppName, ImageDigest)>,
+    /// When a release was last rolled back in staging alone.
+    pub rolled_back_in_staging_at: Option<Timestamp>,
 }
 
 impl ReleaseFacts {
@@ -82,10 +87,10 @@ impl ReleaseFacts {
             }
             EffectId::Message { .. } => state.releases.values().next_back(),
         };
-        release.map(Self::of)
+        release.map(|release| Self::of(release, state))
     }
 
-    fn of(release: &Release) -> Self {
+    fn of(release: &Release, state: &State) -> Self {
         let mut images = Vec::new();
         for step in &release.forward.plan.steps {
             if let StepKind::Rollout(rollout) = &step.kind {
@@ -97,8 +102,24 @@ impl ReleaseFacts {
             version: release.version.to_string(),
             is_rehearsal: release.rehearsal.is_some(),
             images,
+            rolled_back_in_staging_at: rolled_back_in_staging_at(state),
         }
     }
+}
+
+/// When a release was last rolled back before it reached production. A rehearsal is none.
+pub fn rolled_back_in_staging_at(state: &State) -> Option<Timestamp> {
+    let ends = state.releases.values().filter_map(|release| match &release.ended {
+        Some((at, Ending::RolledBack))
+            if release.rehearsal.is_none()
+                && release.forward.touched(Environment::Staging)
+                && !release.forward.touched(Environment::Production) =>
+        {
+            Some(*at)
+        }
+        Some((_, Ending::RolledBack | Ending::Released | Ending::Refused { .. })) | None => None,
+    });
+    ends.max()
 }
 
 impl Executor {
@@ -148,7 +169,7 @@ impl Executor {
         let platform = &self.platform;
         match effect {
             Effect::Preflight { .. } => match release {
-                Some(facts) => checks(preflight::run(platform, &self.project_root, facts).await),
+                Some(facts) => self.preflight(facts).await,
                 None => unknown_release(),
             },
             Effect::Smoke { service, environment: _, app } => {
@@ -186,6 +207,16 @@ impl Executor {
             Effect::Notify(notice) => self.notify(id, notice, release).await,
             Effect::Document { lines } => self.document(lines, release).await,
         }
+    }
+
+    async fn preflight(&self, facts: &ReleaseFacts) -> Outcome {
+        let subject = Subject::of(facts);
+        let surroundings = Surroundings {
+            platform: Some(&self.platform),
+            project_root: &self.project_root,
+            now: Clock::real().now(),
+        };
+        checks(preflight::look(preflight::checks(&subject, surroundings), |_| {}).await)
     }
 
     async fn smoke(

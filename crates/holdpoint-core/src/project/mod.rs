@@ -9,6 +9,7 @@ mod openings;
 mod order;
 mod people;
 mod policy;
+mod preflight;
 mod reader;
 mod report;
 mod schedule;
@@ -29,6 +30,7 @@ pub use gates::GatePolicy;
 pub use openings::windows_that_stay_closed;
 pub use people::{Person, Role, UnknownRole};
 pub use policy::{Communication, Notify, ProductionPolicy, StagingPolicy};
+pub use preflight::{Allowance, Allowed, PreflightPolicy, Runbook};
 pub use schedule::{CalendarPolicy, Day, Freeze, Holidays, MINUTES_PER_DAY, Window};
 pub use service::{Build, BuildFile, Placement, Service, SmokeCheck};
 
@@ -89,6 +91,9 @@ pub struct Project {
     pub calendar: CalendarPolicy,
     /// Named prohibitions.
     pub freezes: Vec<Freeze>,
+    /// What pre-flight has to know.
+    #[serde(default)]
+    pub preflight: PreflightPolicy,
     /// Where messages go.
     pub notify: Notify,
     /// How often people hear of a release.
@@ -133,6 +138,7 @@ impl Project {
         let windows = Window::read_all(root);
         let calendar = CalendarPolicy::read(root);
         let freezes = Freeze::read_all(root, &zone, &people);
+        let preflight = PreflightPolicy::read(root, &zone, approvers, &services);
         let notify = Notify::read(root);
         let communication = Communication::read(root);
         let About { name, title, time_zone, reliability_log, release_notes } = about;
@@ -150,6 +156,7 @@ impl Project {
             windows,
             calendar,
             freezes,
+            preflight,
             notify,
             communication,
         }

@@ -328,7 +328,7 @@ fn minutes_of(text: &str) -> Option<u16> {
 }
 
 /// An instant: a date and time with an offset, or without one on the project's wall clock.
-fn read_instant(value: &Value<'_>, zone: &TimeZone) -> Option<Timestamp> {
+pub(super) fn read_instant(value: &Value<'_>, zone: &TimeZone) -> Option<Timestamp> {
     let written = match value.raw() {
         DeValue::Datetime(datetime) => datetime.to_string(),
         DeValue::String(_)

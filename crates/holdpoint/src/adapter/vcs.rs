@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use semver::Version;
 use thiserror::Error;
 use tokio::process::Command;
@@ -80,6 +81,17 @@ pub async fn inspect(directory: &Path, version: &Version) -> Result<Option<GitFa
         }
     }
     Ok(Some(GitFacts { head, is_clean: changes.is_empty(), tag }))
+}
+
+/// When a file was last changed by a commit; `None` where git knows of none.
+pub async fn last_change(directory: &Path, file: &Path) -> Result<Option<Timestamp>, VcsError> {
+    let git = Git { directory };
+    if !git.is_repository().await? {
+        return Ok(None);
+    }
+    let file = file.to_string_lossy();
+    let seconds = git.text(&["log", "-1", "--format=%ct", "--", &file]).await?;
+    Ok(seconds.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()))
 }
 
 struct Git<'a> {
@@ -198,6 +210,10 @@ mod tests {
         assert_eq!((tag.name.as_str(), tag.main), ("1.1.0", Some(("main".to_owned(), false))));
         assert_eq!(tag.commit, facts.head);
         assert!(!facts.is_clean);
+
+        let changed = last_change(root, Path::new("file")).await.expect("asked");
+        assert!(changed.is_some_and(|at| at > Timestamp::UNIX_EPOCH));
+        assert_eq!(last_change(root, Path::new("absent")).await.expect("asked"), None);
 
         let facts = inspect(root, &Version::new(9, 0, 0)).await.expect("asked").expect("there");
         assert_eq!(facts.tag, None);

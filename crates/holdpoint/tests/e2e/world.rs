@@ -416,6 +416,10 @@ to = "24:00"
 holidays = "none"
 avoid_month_end = false
 freeze_quarter_end_days = 0
+
+[[preflight.allowed]]
+field = "http_service.auto_stop_machines"
+reason = "the tests stop and start machines themselves"
 "#;
 
 const APP: &str = r#"

@@ -2,13 +2,14 @@
 //! each way in which it can fail is told apart.
 
 mod logs;
+mod preflight;
 mod relay;
 mod world;
 
 use std::collections::BTreeMap;
 
 use holdpoint::adapter::telemetry::Telemetry;
-use holdpoint_core::effect::{CheckResult, Effect, Notice, NoticeKind, Outcome, RefusalKind};
+use holdpoint_core::effect::{Effect, Notice, NoticeKind, Outcome, RefusalKind};
 use holdpoint_core::id::{AppName, EffectId, Environment, MachineId, MachinePhase, ServiceName};
 use jiff::Timestamp;
 
@@ -156,43 +157,6 @@ async fn a_machine_is_stopped_by_the_effect_that_made_it_and_one_that_is_not_the
     is_done(&world.perform(&stop_id, stop(Some(machine), 0)).await);
     is_done(&world.perform(&stop_id, stop(Some(MachineId::new("00000000000000")), 0)).await);
     world.end().await;
-}
-
-#[tokio::test]
-async fn the_preflight_says_what_holds_and_how_to_mend_what_does_not() {
-    let world = World::new().await;
-    let checks = preflight(&world, "1.0.0").await;
-    let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
-    assert!(failed.is_empty(), "{failed:?}");
-    assert!(checks.len() >= 10, "{checks:?}");
-    let client = world.executor.platform().client();
-    let none = BTreeMap::from([("KEY".to_owned(), None)]);
-    client.set_secrets(APP, &none).await.expect("removed");
-    client.delete_app(world::STAGING_APP).await.expect("deleted");
-    let checks = preflight(&world, "1.1.0").await;
-    let failed: BTreeMap<&str, &CheckResult> = checks
-        .iter()
-        .filter(|check| !check.passed)
-        .map(|check| (check.name.as_str(), check))
-        .collect();
-    for (name, hint) in [
-        ("release notes", "notes/1.1.0.md"),
-        ("app `shop-staging`", "fly apps create shop-staging"),
-        ("secrets of `web` in production", "fly secrets set --app shop KEY=…"),
-    ] {
-        let check = failed.get(name).unwrap_or_else(|| panic!("{name} in {failed:?}"));
-        assert!(check.hint.as_ref().is_some_and(|text| text.contains(hint)), "{check:?}");
-    }
-    world.end().await;
-}
-
-async fn preflight(world: &World, version: &str) -> Vec<CheckResult> {
-    let release = world.release(version);
-    let effect = Effect::Preflight {
-        release: holdpoint_core::id::ReleaseId(1),
-        version: version.to_owned(),
-    };
-    checks_of(&world.executor.perform(&step_id(), &effect, Some(&release)).await)
 }
 
 #[tokio::test]

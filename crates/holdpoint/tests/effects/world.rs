@@ -61,6 +61,10 @@ name = "says its version"
 path = "/"
 expect_body_contains = "1.0.0"
 within = "30s"
+
+[[preflight.allowed]]
+field = "http_service"
+reason = "the tests stop and start machines themselves"
 "#;
 
 pub(crate) struct World {
@@ -95,7 +99,7 @@ impl World {
         for app in [APP, STAGING_APP] {
             let client = executor.platform().client();
             client.create_app(app, "personal").await.expect("an app");
-            let values = BTreeMap::from([("KEY".to_owned(), Some("value".to_owned()))]);
+            let values = BTreeMap::from([("KEY".to_owned(), Some(format!("value-of-{app}")))]);
             client.set_secrets(app, &values).await.expect("secrets");
             build::push(&place, &image, &address, app).await.expect("pushed");
         }
@@ -130,6 +134,12 @@ impl World {
         self.directory.path().join("project")
     }
 
+    /// From now on the project has these lines too.
+    pub(crate) fn rules(&mut self, rules: &str) {
+        let (project, problems) = project::parse(&format!("{PROJECT}{rules}"));
+        self.project = project.unwrap_or_else(|| panic!("{problems:?}"));
+    }
+
     pub(crate) fn release(&self, version: &str) -> ReleaseFacts {
         let images = [STAGING_APP, APP].map(|app| (AppName::new(app), self.image.clone()));
         ReleaseFacts {
@@ -137,6 +147,7 @@ impl World {
             version: version.to_owned(),
             is_rehearsal: false,
             images: images.to_vec(),
+            rolled_back_in_staging_at: None,
         }
     }
 

@@ -1,0 +1,194 @@
+//! The facts that must hold before a release (the runbook's pre-deployment check-list), looked at
+//! all at once. Each says what it looked at and how to mend it; whether a failed one holds the
+//! release, and who may waive it, is the core's decision.
+
+mod app_config;
+mod config;
+mod drill;
+mod finding;
+mod notes;
+mod parity;
+mod platform;
+mod runbook;
+mod secrets;
+mod source;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use holdpoint_core::effect::CheckResult;
+use holdpoint_core::id::{AppName, Environment, ImageDigest};
+use holdpoint_core::preflight::CheckKind;
+use holdpoint_core::project::Project;
+use jiff::Timestamp;
+use semver::Version;
+
+use super::clock::Stopwatch;
+use super::platform::Platform;
+use crate::executor::ReleaseFacts;
+use finding::Lack;
+
+pub use finding::{Check, Reach};
+
+/// A check that has not ended by then counts as failed; what it asks answers within seconds.
+const LOOK_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What is looked at.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The project that rules the release.
+    pub project: Project,
+    /// The version; `None` where nobody has said which, and nothing is asked of it then.
+    pub version: Option<Version>,
+    /// Whether it is a rehearsal, which cannot have what a release must have.
+    pub is_rehearsal: bool,
+    /// The images that the release brings to each app; none before they are built.
+    pub images: Vec<(AppName, ImageDigest)>,
+    /// When a release was last rolled back in staging alone.
+    pub rolled_back_in_staging_at: Option<Timestamp>,
+}
+
+/// Where it is looked.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// The platform.
+    pub platform: Option<&'a Platform>,
+    /// The folder of `holdpoint.toml`.
+    pub project_root: &'a Path,
+    /// The time by which reviews and drills become old.
+    pub now: Timestamp,
+}
+
+impl Subject {
+    /// What is looked at before a release.
+    pub fn of(facts: &ReleaseFacts) -> Self {
+        Self {
+            project: facts.project.clone(),
+            version: Version::parse(&facts.version).ok(),
+            is_rehearsal: facts.is_rehearsal,
+            images: facts.images.clone(),
+            rolled_back_in_staging_at: facts.rolled_back_in_staging_at,
+        }
+    }
+}
+
+/// Every check that applies, in the order in which people read them.
+pub fn checks<'a>(subject: &'a Subject, surroundings: Surroundings<'a>) -> Vec<Check<'a>> {
+    let mut checks = of_the_version(subject, surroundings);
+    if let Some(platform) = surroundings.platform {
+        checks.extend(of_the_platform(subject, surroundings, platform));
+    }
+    checks.extend(of_the_files(subject, surroundings));
+    checks
+}
+
+fn of_the_version<'a>(subject: &'a Subject, surroundings: Surroundings<'a>) -> Vec<Check<'a>> {
+    let Some(version) = &subject.version else {
+        return Vec::new();
+    };
+    let root = surroundings.project_root;
+    let project = &subject.project;
+    vec![
+        Check::here(CheckKind::Version, "", async move {
+            Ok(format!("{version} is a semantic version"))
+        }),
+        Check::here(CheckKind::Notes, "", notes::look(root, project, version)),
+        Check::here(CheckKind::Tag, "", source::tag(root, version, subject.is_rehearsal)),
+        Check::here(CheckKind::Merged, "", source::merged(root, version, subject.is_rehearsal)),
+    ]
+}
+
+fn of_the_platform<'a>(
+    subject: &'a Subject,
+    surroundings: Surroundings<'a>,
+    platform: &'a Platform,
+) -> Vec<Check<'a>> {
+    let (root, project) = (surroundings.project_root, &subject.project);
+    let mut checks = Vec::new();
+    let apps: BTreeSet<AppName> = app_config::apps(root, project);
+    if let Some(app) = apps.first().cloned() {
+        let token = platform::token(platform, app);
+        checks.push(Check::network(CheckKind::Token, "", token));
+    }
+    for app in apps {
+        let subject = app.to_string();
+        checks.push(Check::network(CheckKind::App, &subject, platform::app(platform, app)));
+    }
+    for (app, digest) in &subject.images {
+        let image = platform::image(platform, app, digest.as_str());
+        checks.push(Check::network(CheckKind::Image, app.as_str(), image));
+    }
+    for service in &project.services {
+        for environment in [Environment::Staging, Environment::Production] {
+            let name = format!("{}/{environment}", service.name);
+            let required = secrets::required(platform, root, service, environment);
+            checks.push(Check::network(CheckKind::Secrets, &name, required));
+        }
+        let shared = secrets::shared(platform, root, &project.preflight, service);
+        checks.push(Check::network(CheckKind::SharedSecrets, &service.name, shared));
+    }
+    checks
+}
+
+fn of_the_files<'a>(subject: &'a Subject, surroundings: Surroundings<'a>) -> Vec<Check<'a>> {
+    let Surroundings { project_root: root, now, .. } = surroundings;
+    let policy = &subject.project.preflight;
+    let mut checks = Vec::new();
+    for service in &subject.project.services {
+        let config = async move { config::look(root, policy, service) };
+        checks.push(Check::here(CheckKind::Config, &service.name, config));
+        let parity = async move { parity::look(root, policy, service) };
+        checks.push(Check::here(CheckKind::Parity, &service.name, parity));
+    }
+    for runbook in &policy.runbooks {
+        let reviewed = runbook::look(root, runbook, now);
+        checks.push(Check::here(CheckKind::Runbook, &runbook.path, reviewed));
+    }
+    if let Some(within_days) = policy.rollback_drilled_within_days {
+        let drilled = drill::look(root, within_days, subject, now);
+        checks.push(Check::here(CheckKind::Drill, "", drilled));
+    }
+    checks
+}
+
+/// Looks at everything at once. `told` hears of each check as it ends; the results come in the
+/// order of the checks.
+pub async fn look(checks: Vec<Check<'_>>, mut told: impl FnMut(&CheckResult)) -> Vec<CheckResult> {
+    let mut looks: FuturesUnordered<_> = checks
+        .into_iter()
+        .enumerate()
+        .map(|(number, check)| async move { (number, result(check).await) })
+        .collect();
+    let mut results = Vec::new();
+    while let Some((number, result)) = looks.next().await {
+        told(&result);
+        results.push((number, result));
+    }
+    results.sort_by_key(|(number, _)| *number);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+async fn result(check: Check<'_>) -> CheckResult {
+    let Check { name, look, .. } = check;
+    let watch = Stopwatch::start();
+    let finding = match tokio::time::timeout(LOOK_TIMEOUT, look).await {
+        Ok(finding) => finding,
+        Err(_elapsed) => Err(Lack::new(
+            format!("nothing was found out within {} s", LOOK_TIMEOUT.as_secs()),
+            "see whether what it asks can be reached, then look again",
+        )),
+    };
+    let (passed, detail, hint) = match finding {
+        Ok(detail) => (true, detail, None),
+        Err(Lack { detail, hint }) => (false, detail, Some(hint)),
+    };
+    CheckResult { name, passed, detail, hint, took_ms: watch.elapsed_ms() }
+}
+
+/// What a check says that does not apply.
+fn skipped(why: &str) -> String {
+    format!("skipped: {why}")
+}
