@@ -241,16 +241,19 @@ production = { config = "production.toml" }
     }
 
     #[test]
-    fn the_examples_own_files_follow_the_rules_and_are_alike() {
-        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/hotdash"));
-        let text = std::fs::read_to_string(root.join("holdpoint.toml")).expect("the example");
-        let project = project::parse(&text).0.expect("it is in order");
-        for service in &project.services {
-            let findings = [
-                look(root, &project.preflight, service),
-                super::super::config::look(root, &project.preflight, service),
-            ];
-            assert!(findings.iter().all(Result::is_ok), "{findings:?}");
+    fn every_example_follows_the_rules_and_is_alike_in_both_environments() {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples"));
+        for example in std::fs::read_dir(folder).expect("the examples") {
+            let root = example.expect("an example").path();
+            let text = std::fs::read_to_string(root.join("holdpoint.toml")).expect("its project");
+            let project = project::parse(&text).0.expect("it is in order");
+            for service in &project.services {
+                let findings = [
+                    look(&root, &project.preflight, service),
+                    super::super::config::look(&root, &project.preflight, service),
+                ];
+                assert!(findings.iter().all(Result::is_ok), "{findings:?}");
+            }
         }
     }
 
