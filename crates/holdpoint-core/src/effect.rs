@@ -3,11 +3,12 @@
 //! Effects are data. Whoever performs one must be idempotent by its id: look first whether it was
 //! already done, then do it. A `Done` that arrives twice is harmless.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{AppName, EffectId, Environment, InstanceId, MachineId, ReleaseId, ServiceName};
+
+pub use crate::notice::{About, Delivery, Fact, Milestone, Notice, NoticeKind};
 
 /// Something to be done in the world. Durations in effects are real seconds, also in a rehearsal:
 /// platforms and programs do not run faster because a clock is scaled.
@@ -126,44 +127,15 @@ pub enum Effect {
         /// Our lease.
         nonce: String,
     },
-    /// Tell people, on every configured channel.
-    Notify(Notice),
-    /// Append lines to the reliability log, unless they are there already.
+    /// Tell people on one channel.
+    Notify(Box<Delivery>),
+    /// Append lines to a document, unless they are there already.
     Document {
+        /// The document, relative to the project's file.
+        file: String,
         /// The lines, in the runbook's own format.
         lines: Vec<String>,
     },
-}
-
-/// A message to people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    /// When it was decided.
-    pub at: Timestamp,
-    /// What it is about.
-    pub kind: NoticeKind,
-    /// What it says.
-    pub text: String,
-}
-
-/// What a message to people is about (the runbook, "Communication Protocol").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NoticeKind {
-    /// A deployment starts soon.
-    Announcement,
-    /// A regular word on how it goes.
-    Update,
-    /// Someone must approve.
-    ApprovalWanted,
-    /// The release waits or stopped.
-    Hold,
-    /// The release is complete.
-    Complete,
-    /// A rollback began, goes on or ended.
-    Rollback,
-    /// Nothing goes on without a person.
-    Escalation,
 }
 
 /// How an effect ended.

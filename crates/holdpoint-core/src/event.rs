@@ -136,6 +136,18 @@ pub enum Event {
         number: u64,
         /// What it says.
         notice: Notice,
+        /// The channels that want it.
+        #[serde(default)]
+        channels: Vec<String>,
+    },
+    /// A message will not be delivered to a channel or document.
+    DeliveryGivenUp {
+        /// Which message to which of them.
+        effect: EffectId,
+        /// The name of the channel or document.
+        to: String,
+        /// Why.
+        reason: String,
     },
     /// Lines for the reliability log were written.
     LinesQueued {

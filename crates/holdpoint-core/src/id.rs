@@ -220,10 +220,17 @@ pub enum EffectId {
         /// 1 at first; one more after each failure.
         attempt: u32,
     },
-    /// A message to people or a line for a document.
+    /// A line for a document.
     Message {
         /// The message's number within the journal.
         number: u64,
+    },
+    /// A message to people, on one channel.
+    Delivery {
+        /// The message's number within the journal.
+        number: u64,
+        /// The channel's name.
+        channel: String,
     },
 }
 
@@ -237,6 +244,7 @@ impl fmt::Display for EffectId {
                 write!(f, "{release}/{course}/{step}/{slot}/{phase}/{attempt}")
             }
             Self::Message { number } => write!(f, "message-{number}"),
+            Self::Delivery { number, channel } => write!(f, "message-{number}/{channel}"),
         }
     }
 }

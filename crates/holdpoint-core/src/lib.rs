@@ -18,6 +18,7 @@ pub mod event;
 pub mod gate;
 pub mod id;
 pub mod journal;
+mod notice;
 pub mod observation;
 pub mod plan;
 pub mod planner;

@@ -68,6 +68,7 @@ pub fn event_line(event: &Event) -> String {
         | Event::IncidentClosed { .. }
         | Event::NoticeQueued { .. }
         | Event::LinesQueued { .. }
+        | Event::DeliveryGivenUp { .. }
         | Event::ReleaseEnded { .. } => format!("{event:?}"),
     }
 }

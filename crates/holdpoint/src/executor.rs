@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdpoint_core::effect::{
-    CheckResult, Effect, Evidence, Failure, Notice, Outcome, Refusal, RefusalKind,
+    CheckResult, Delivery, Effect, Evidence, Failure, Notice, Outcome, Refusal, RefusalKind,
 };
 use holdpoint_core::event::Ending;
 use holdpoint_core::id::{AppName, EffectId, Environment, ImageDigest, ServiceName};
@@ -24,6 +24,7 @@ use crate::adapter::platform::{
 };
 use crate::adapter::preflight::{self, Subject, Surroundings};
 use crate::adapter::probe::{Prober, ProberError};
+use crate::variables::Variables;
 
 /// One effect makes at most three calls, each bounded by the client.
 const CALLS_LIMIT: Duration = Duration::from_mins(4);
@@ -40,6 +41,8 @@ pub struct Settings {
     pub platform: PlatformAddress,
     /// Where messages for the terminal go; whoever holds the other end prints them.
     pub notices: mpsc::Sender<Notice>,
+    /// Where the secrets of channels come from.
+    pub variables: Variables,
 }
 
 /// Performs effects. Made once, shared by all effects in flight.
@@ -79,13 +82,13 @@ pub struct ReleaseFacts {
 }
 
 impl ReleaseFacts {
-    /// The facts for an effect: of its release, or of the newest one where it names none.
+    /// The facts for an effect of a release; messages bring all that they need.
     pub fn for_effect(state: &State, id: &EffectId) -> Option<Self> {
         let release = match id {
             EffectId::Step { release, .. } | EffectId::Machine { release, .. } => {
                 state.releases.get(release)
             }
-            EffectId::Message { .. } => state.releases.values().next_back(),
+            EffectId::Message { .. } | EffectId::Delivery { .. } => None,
         };
         release.map(|release| Self::of(release, state))
     }
@@ -125,10 +128,10 @@ pub fn rolled_back_in_staging_at(state: &State) -> Option<Timestamp> {
 impl Executor {
     /// An executor. Nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, ExecutorError> {
-        let Settings { project_root, platform: address, notices } = settings;
+        let Settings { project_root, platform: address, notices, variables } = settings;
         let platform = Platform::new(&address)?;
         let prober = Prober::new(address.proxy_url.as_deref())?;
-        Ok(Self { project_root, platform, prober, notifier: Notifier::new(notices) })
+        Ok(Self { project_root, platform, prober, notifier: Notifier::new(notices, variables) })
     }
 
     /// The platform, for observing it.
@@ -204,8 +207,15 @@ impl Executor {
             Effect::ReleaseLease { app, machine, nonce } => {
                 platform.release_lease(app, machine, nonce).await
             }
-            Effect::Notify(notice) => self.notify(id, notice, release).await,
-            Effect::Document { lines } => self.document(lines, release).await,
+            Effect::Notify(delivery) => {
+                let Delivery { channel, notice } = &**delivery;
+                match self.notifier.tell(channel, &id.to_string(), notice).await {
+                    Ok(()) => Outcome::Done(Evidence::Plain),
+                    Err(error) if error.is_final() => refused(&error.to_string()),
+                    Err(error) => failed(&error.to_string()),
+                }
+            }
+            Effect::Document { file, lines } => self.document(file, lines).await,
         }
     }
 
@@ -232,30 +242,8 @@ impl Executor {
         }
     }
 
-    async fn notify(
-        &self,
-        id: &EffectId,
-        notice: &Notice,
-        release: Option<&ReleaseFacts>,
-    ) -> Outcome {
-        let settings = release.map(|facts| &facts.project.notify);
-        if settings.is_none_or(|settings| settings.terminal) {
-            self.notifier.show(id, notice);
-        }
-        let webhooks = settings.map_or([].as_slice(), |settings| settings.webhooks.as_slice());
-        let problems = self.notifier.tell(webhooks, &id.to_string(), notice).await;
-        match problems.first() {
-            None => Outcome::Done(Evidence::Plain),
-            Some(problem) => failed(&problem.to_string()),
-        }
-    }
-
-    async fn document(&self, lines: &[String], release: Option<&ReleaseFacts>) -> Outcome {
-        let log = release.and_then(|facts| facts.project.reliability_log.as_deref());
-        let Some(log) = log else {
-            return Outcome::Done(Evidence::Plain);
-        };
-        let (path, lines) = (Path::join(&self.project_root, log), lines.to_vec());
+    async fn document(&self, file: &str, lines: &[String]) -> Outcome {
+        let (path, lines) = (Path::join(&self.project_root, file), lines.to_vec());
         let appended = tokio::task::spawn_blocking(move || documents::append(&path, &lines));
         match appended.await {
             Ok(Ok(())) => Outcome::Done(Evidence::Plain),
@@ -295,10 +283,18 @@ fn checks(results: Vec<CheckResult>) -> Outcome {
     Outcome::Done(Evidence::Checks(results))
 }
 
-/// Records hold one sentence; the hint is for a person at a terminal.
 fn failed(message: &str) -> Outcome {
-    let message = message.lines().next().unwrap_or_default().to_owned();
-    Outcome::Failed(Failure { message })
+    Outcome::Failed(Failure { message: sentence(message) })
+}
+
+/// For what would fail again in the same way.
+fn refused(message: &str) -> Outcome {
+    Outcome::Refused(Refusal { kind: RefusalKind::Other, message: sentence(message) })
+}
+
+/// Records hold one sentence; the hint is for a person at a terminal.
+fn sentence(message: &str) -> String {
+    message.lines().next().unwrap_or_default().to_owned()
 }
 
 fn unknown_release() -> Outcome {

@@ -17,3 +17,4 @@ pub mod project_file;
 pub mod rehearsal;
 pub mod render;
 pub mod settings;
+pub mod variables;

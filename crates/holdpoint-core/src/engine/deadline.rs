@@ -12,7 +12,8 @@ use crate::state::{Progress, Release, State};
 /// change anything.
 pub(crate) fn deadline(state: &State, now: Timestamp) -> Option<(Timestamp, WaitReason)> {
     let mut due: Vec<(Timestamp, WaitReason)> = Vec::new();
-    let messages = state.outbox.values().filter_map(|message| message.attempt.not_before);
+    let messages = effects::next_messages(state);
+    let messages = messages.filter_map(|(_, message)| message.attempt.not_before);
     due.extend(messages.map(|time| (time, WaitReason::Message)));
     if let Some(release) = state.active() {
         due.extend(retries(release));

@@ -1,19 +1,18 @@
 //! Which effects the state calls for. They are read off the state each time, never remembered:
 //! whoever has the state can ask for them again.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::effect::Effect;
 use crate::id::{EffectId, MachinePhase, Slot};
 use crate::plan::{MachineAction, MachineChange, Rollout, StepKind};
-use crate::state::{Content, MachineProgress, Progress, Release, Run, State};
+use crate::state::{Content, MachineProgress, Message, Progress, Release, Run, State};
 
 /// How much longer than its machine may take to become healthy a lease is taken for: enough for
 /// the calls before and after that wait.
 const LEASE_MARGIN_SECS: u64 = 60;
-
-/// The most messages under way at once: a channel that is down must not hoard tasks.
-const MESSAGES_MAX: usize = 8;
 
 /// The effects that the state calls for at `now`, in a fixed order.
 pub(super) fn effects(state: &State, now: Timestamp) -> Vec<(EffectId, Effect)> {
@@ -29,7 +28,9 @@ pub(super) fn effects(state: &State, now: Timestamp) -> Vec<(EffectId, Effect)> 
 /// Whether an outcome of `effect` is still waited for, be it due or not.
 pub(super) fn is_open(state: &State, effect: &EffectId) -> bool {
     match effect {
-        EffectId::Message { number } => state.outbox.contains_key(number),
+        EffectId::Message { .. } | EffectId::Delivery { .. } => {
+            state.outbox.get(effect).is_some_and(|message| message.attempt.end.is_none())
+        }
         EffectId::Step { .. } => {
             state.active().and_then(step_id).is_some_and(|open| open == *effect)
         }
@@ -192,15 +193,25 @@ fn stop(effect: &EffectId, rollout: &Rollout, change: &MachineChange) -> Option<
     }
 }
 
+/// For each channel and document the first message that waits for it: they arrive in the order in
+/// which they were written, and one that hangs holds up no other.
 fn message_effects(state: &State, now: Timestamp) -> Vec<(EffectId, Effect)> {
-    let due = state.outbox.iter().filter(|(_, message)| message.attempt.is_due(now));
-    due.take(MESSAGES_MAX)
-        .map(|(number, message)| {
+    next_messages(state)
+        .filter(|(_, message)| message.attempt.is_due(now))
+        .map(|(id, message)| {
             let effect = match &message.content {
-                Content::Notice(notice) => Effect::Notify(notice.clone()),
-                Content::Lines(lines) => Effect::Document { lines: lines.clone() },
+                Content::Notice(delivery) => Effect::Notify(delivery.clone()),
+                Content::Lines { file, lines } => {
+                    Effect::Document { file: file.clone(), lines: lines.clone() }
+                }
             };
-            (EffectId::Message { number: *number }, effect)
+            (id.clone(), effect)
         })
         .collect()
+}
+
+/// The first message for each channel and document.
+pub(super) fn next_messages(state: &State) -> impl Iterator<Item = (&EffectId, &Message)> {
+    let mut seen = BTreeSet::new();
+    state.outbox.iter().filter(move |(_, message)| seen.insert(message.recipient()))
 }

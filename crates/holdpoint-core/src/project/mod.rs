@@ -2,9 +2,11 @@
 //! every problem of the text at once, each with its place and its mend; it
 //! opens no file, so whether a named file exists is a pre-flight check's affair.
 
+mod channel;
 mod diagnostic;
 mod duration;
 mod gates;
+mod notify;
 mod openings;
 mod order;
 mod people;
@@ -25,11 +27,13 @@ use reader::{Table, Value};
 use report::Report;
 use similar::did_you_mean;
 
+pub use channel::{Channel, EventFormat, MailSecurity, MailServer, Medium, WebhookAddress};
 pub use diagnostic::{Diagnostic, Severity};
 pub use gates::GatePolicy;
+pub use notify::Notify;
 pub use openings::windows_that_stay_closed;
 pub use people::{Person, Role, UnknownRole};
-pub use policy::{Communication, Notify, ProductionPolicy, StagingPolicy};
+pub use policy::{Communication, ProductionPolicy, StagingPolicy};
 pub use preflight::{Allowance, Allowed, PreflightPolicy, Runbook};
 pub use schedule::{CalendarPolicy, Day, Freeze, Holidays, MINUTES_PER_DAY, Window};
 pub use service::{Build, BuildFile, Placement, Service, SmokeCheck};

@@ -6,12 +6,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::people::{Person, Role};
-use super::reader::{Table, Value};
+use super::reader::Table;
 use super::report::Report;
 use super::service::MACHINES_LIMIT;
-
-/// How many webhooks may be told.
-const WEBHOOKS_LIMIT: usize = 16;
 
 /// What staging must show (the runbook's phase 1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,34 +128,6 @@ impl Default for ProductionPolicy {
     }
 }
 
-/// Where messages about a release go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notify {
-    /// Whether they are printed on the terminal that runs the release.
-    pub terminal: bool,
-    /// `http` or `https` URLs that get every message as JSON.
-    pub webhooks: Vec<String>,
-}
-
-impl Notify {
-    pub(super) fn read(root: &mut Table<'_>) -> Self {
-        let mut notify = Self::default();
-        root.table("notify", |table| {
-            table.boolean("terminal", &mut notify.terminal);
-            if let Some(value) = table.take("webhooks") {
-                notify.webhooks = read_webhooks(&value);
-            }
-        });
-        notify
-    }
-}
-
-impl Default for Notify {
-    fn default() -> Self {
-        Self { terminal: true, webhooks: Vec::new() }
-    }
-}
-
 /// How often people hear of a release under way (the runbook's "Communication Protocol").
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Communication {
@@ -187,22 +156,4 @@ impl Default for Communication {
     fn default() -> Self {
         Self { update_every_secs: 5 * 60, update_every_during_rollback_secs: 2 * 60 }
     }
-}
-
-fn read_webhooks(value: &Value<'_>) -> Vec<String> {
-    let webhooks = value.lines(WEBHOOKS_LIMIT);
-    for (url, place) in &webhooks {
-        let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        let is_url = host.is_some_and(|rest| {
-            !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace)
-        });
-        if !is_url {
-            value.report.error(
-                place,
-                format!("`{url}` is no address that a message can be sent to"),
-                "write a whole URL, such as `\"https://chat.example.com/hooks/releases\"`",
-            );
-        }
-    }
-    webhooks.into_iter().map(|(url, _)| url).collect()
 }

@@ -46,6 +46,12 @@ impl<'a> Table<'a> {
         Some(Value { report: self.report, path: self.path_of(key), key, content: value })
     }
 
+    /// Counts keys as known without looking at them, where an error before leaves open what they
+    /// would mean.
+    pub(super) fn ignore(&mut self, keys: &[&'static str]) {
+        self.known_keys.extend(keys);
+    }
+
     /// The key's value; an error if it isn't there.
     pub(super) fn require(&mut self, key: &'static str, example: &str) -> Option<Value<'a>> {
         let value = self.take(key);
@@ -231,6 +237,11 @@ impl<'a> Value<'a> {
             return None;
         }
         Some(text.to_owned())
+    }
+
+    /// Whether it is a list of nothing.
+    pub(super) fn is_empty_list(&self) -> bool {
+        self.raw().as_array().is_some_and(|items| items.is_empty())
     }
 
     /// One line each of a list, and their places.

@@ -11,11 +11,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{IncidentId, ReleaseId};
+use crate::id::{EffectId, IncidentId, ReleaseId};
 use crate::planner::KnownMachines;
+use crate::project::Project;
 
 pub use attempt::{Attempt, End};
-pub use message::{Content, Message};
+pub use message::{Content, DeliveryTrouble, Message};
 pub use release::{Approval, Halt, Release};
 pub use run::{MachineProgress, Progress, Run, StepTimes};
 
@@ -26,8 +27,10 @@ pub struct State {
     pub releases: BTreeMap<ReleaseId, Release>,
     /// All incidents.
     pub incidents: BTreeMap<IncidentId, Incident>,
-    /// Messages that are still to be delivered.
-    pub outbox: BTreeMap<u64, Message>,
+    /// Messages that are still to be delivered, one for each channel that wants them.
+    pub outbox: BTreeMap<EffectId, Message>,
+    /// Channels and documents that take nothing, by their names.
+    pub delivery_troubles: BTreeMap<String, DeliveryTrouble>,
     /// The number of the next message.
     pub next_message: u64,
     /// Machines known per app.
@@ -66,6 +69,11 @@ impl State {
 
     pub(crate) fn active_mut(&mut self) -> Option<&mut Release> {
         self.releases.values_mut().next_back().filter(|release| release.ended.is_none())
+    }
+
+    /// The newest project that is known: it says whom to tell and how.
+    pub fn project(&self) -> Option<&Project> {
+        self.releases.values().next_back().map(|release| &release.project)
     }
 
     /// The id of the next release.

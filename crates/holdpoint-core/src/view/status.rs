@@ -1,5 +1,7 @@
 //! Where a project stands: its newest release, what it waits for, until when, and who must act.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +10,7 @@ use crate::event::Ending;
 use crate::gate::Verdict;
 use crate::id::{Course, IncidentId, PlanDigest, ReleaseId};
 use crate::project::Role;
-use crate::state::{Release, Run, State};
+use crate::state::{DeliveryTrouble, Release, Run, State};
 
 /// Where a project stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +23,8 @@ pub struct Status {
     pub open_incidents: Vec<(IncidentId, String)>,
     /// Messages that are still to be delivered.
     pub messages_waiting: usize,
+    /// Channels and documents that take nothing.
+    pub delivery_troubles: BTreeMap<String, DeliveryTrouble>,
 }
 
 /// Where a release stands.
@@ -94,6 +98,7 @@ pub fn status(state: &State, now: Timestamp) -> Status {
         release: newest.map(|release| release_status(state, release, now)),
         open_incidents: open.map(|(id, incident)| (*id, incident.title.clone())).collect(),
         messages_waiting: state.outbox.len(),
+        delivery_troubles: state.delivery_troubles.clone(),
     }
 }
 

@@ -90,7 +90,8 @@ fn text(plan: Option<&Plan>, event: &Event) -> Option<String> {
         Event::IncidentClosed { incident, by, resolution } => {
             format!("{incident} closed by {by}: {resolution}")
         }
-        Event::NoticeQueued { notice, .. } => format!("told: {}", notice.text),
+        Event::NoticeQueued { notice, .. } => format!("told: {notice}"),
+        Event::DeliveryGivenUp { to, reason, .. } => format!("`{to}` was not told: {reason}"),
         Event::LinesQueued { lines, .. } => {
             format!("logged: {}", lines.first().map_or("", String::as_str))
         }
@@ -110,6 +111,7 @@ fn effect_text(plan: Option<&Plan>, effect: &EffectId, outcome: &Outcome) -> Opt
             .map_or_else(String::new, |step| step.name.clone()),
         EffectId::Machine { slot, phase, .. } => format!("{slot}: {phase}"),
         EffectId::Message { number } => format!("message {number}"),
+        EffectId::Delivery { number, channel } => format!("message {number} to `{channel}`"),
     };
     match outcome {
         Outcome::Done(Evidence::Healthy { after_ms }) => {

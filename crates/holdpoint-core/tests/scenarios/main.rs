@@ -3,4 +3,5 @@
 mod crash_points;
 mod found_by_simulation;
 mod stories;
+mod telling;
 mod world;

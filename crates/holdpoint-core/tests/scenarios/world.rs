@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use holdpoint_core::command::{Actor, Command, Rejection, StartRelease};
-use holdpoint_core::effect::{CheckResult, Effect, Evidence, Failure, Outcome, Refusal};
+use holdpoint_core::effect::{CheckResult, Delivery, Effect, Evidence, Failure, Outcome, Refusal};
 use holdpoint_core::engine::{Engine, Input, Output};
 use holdpoint_core::id::{
     AppName, EffectId, Environment, ImageDigest, InstanceId, MachineId, ServiceName,
@@ -21,6 +21,7 @@ pub(crate) const PROJECT: &str = r#"
 name = "shop"
 title = "Shop"
 time_zone = "UTC"
+reliability_log = "feedback/reliability.md"
 [[people]]
 name = "ada"
 roles = ["engineer"]
@@ -93,6 +94,7 @@ pub(crate) struct World {
     /// Images whose answers are errors in production.
     pub(crate) bad_image: Option<String>,
     pub(crate) observing: bool,
+    pub(crate) project: Project,
     pending: VecDeque<(EffectId, Outcome)>,
     next_observation: Timestamp,
     created_by: BTreeMap<String, MachineId>,
@@ -121,6 +123,7 @@ impl World {
             twist: Box::new(|_, _| None),
             bad_image: None,
             observing: true,
+            project: project(),
             pending: VecDeque::new(),
             next_observation: now,
             created_by: BTreeMap::new(),
@@ -169,10 +172,10 @@ impl World {
         self.command(author, Command::StartRelease(Box::new(start)))
     }
 
-    fn facts_to_start(&self, version: &str) -> StartRelease {
+    pub(crate) fn facts_to_start(&self, version: &str) -> StartRelease {
         StartRelease {
             version: version.parse().expect("a version"),
-            project: project(),
+            project: self.project.clone(),
             facts: self.facts(version),
             rehearsal: None,
         }
@@ -386,10 +389,14 @@ impl World {
     pub(crate) fn told(&self) -> String {
         let mut told = Vec::new();
         for (_, effect) in &self.performed {
-            if let Effect::Notify(notice) = effect {
-                told.push(format!("{} {}", notice.at.strftime("%H:%M:%S"), notice.text));
+            if let Effect::Notify(delivery) = effect {
+                let Delivery { channel, notice } = &**delivery;
+                let at = notice.at.strftime("%H:%M:%S");
+                // most stories have one channel, whose name says nothing
+                let to = if channel.is_terminal() { "" } else { &format!("{}: ", channel.name) };
+                told.push(format!("{at} {to}{notice}"));
             }
-            if let Effect::Document { lines } = effect {
+            if let Effect::Document { lines, .. } = effect {
                 told.push(format!("         log: {}", lines.join(" | ")));
             }
         }

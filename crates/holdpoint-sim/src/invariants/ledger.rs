@@ -137,7 +137,8 @@ impl Ledger {
             | Event::StepFailed { .. }
             | Event::Halted { .. }
             | Event::Resumed { .. }
-            | Event::Breached { .. } => {}
+            | Event::Breached { .. }
+            | Event::DeliveryGivenUp { .. } => {}
         }
     }
 

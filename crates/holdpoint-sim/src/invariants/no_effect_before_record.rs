@@ -17,7 +17,9 @@ impl Checker for NoEffectBeforeRecord {
         let Fact::Asked(id, _) = fact else { return Ok(()) };
         let under = |release| ledger.release.as_ref().filter(|under| under.id == release);
         let is_called_for = match id {
-            EffectId::Message { number } => ledger.messages.contains(number),
+            EffectId::Message { number } | EffectId::Delivery { number, .. } => {
+                ledger.messages.contains(number)
+            }
             EffectId::Step { release, course, step, .. } => {
                 under(*release).is_some_and(|under| under.started.contains(&(*course, *step)))
             }

@@ -2,7 +2,7 @@
 //! it is caught.
 
 use holdpoint_core::command::{Actor, Command, StartRelease};
-use holdpoint_core::effect::{Effect, Evidence, Notice, NoticeKind, Outcome};
+use holdpoint_core::effect::{Effect, Evidence, Outcome};
 use holdpoint_core::engine::{Engine, Input};
 use holdpoint_core::event::{Event, ReleaseStarted};
 use holdpoint_core::id::{
@@ -146,8 +146,8 @@ impl<C: Checker> Trace<C> {
     }
 
     pub(super) fn message_asked(&mut self, number: u64) -> Result<(), String> {
-        let notice = Notice { at: self.now, kind: NoticeKind::Update, text: String::new() };
-        self.fact(Fact::Asked(&EffectId::Message { number }, &Effect::Notify(notice)))
+        let (file, lines) = ("log.md".to_owned(), Vec::new());
+        self.fact(Fact::Asked(&EffectId::Message { number }, &Effect::Document { file, lines }))
     }
 
     pub(super) fn lease_answered(&mut self, nonce: &str) -> Result<(), String> {

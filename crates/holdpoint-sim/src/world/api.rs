@@ -67,6 +67,11 @@ impl World {
             Effect::Smoke { service, environment, .. } => {
                 Answer::unchanged(self.smoke(service, *environment, now))
             }
+            // a channel that never takes anything, beside one that fails like every other call
+            Effect::Notify(delivery) if delivery.channel.name == "dead" => {
+                let message = "connection refused".to_owned();
+                Answer::unchanged(Outcome::Failed(Failure { message }))
+            }
             Effect::RestoreSecrets { .. } | Effect::Notify(_) | Effect::Document { .. } => {
                 Answer::unchanged(plain())
             }

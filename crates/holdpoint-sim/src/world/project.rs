@@ -15,6 +15,7 @@ const TEXT: &str = r#"
 name = "shop"
 title = "Shop"
 time_zone = "UTC"
+reliability_log = "feedback/reliability.md"
 [[people]]
 name = "ada"
 roles = ["engineer"]
@@ -74,6 +75,16 @@ update_every = "60s"
 update_every_during_rollback = "30s"
 [calendar]
 holidays = "none"
+[[notify.channels]]
+kind = "terminal"
+[[notify.channels]]
+kind = "slack"
+name = "flaky"
+url_from = "SLACK_WEBHOOK_URL"
+[[notify.channels]]
+kind = "webhook"
+name = "dead"
+url = "http://127.0.0.1:1"
 "#;
 
 static PROJECT: LazyLock<Project> = LazyLock::new(|| {

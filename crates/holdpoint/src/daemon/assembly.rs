@@ -13,6 +13,7 @@ use crate::adapter::telemetry::{Telemetry as Scraper, TelemetryError};
 use crate::executor::{self, Executor, ExecutorError};
 use crate::render::progress::Progress;
 use crate::render::time::LocalTime;
+use crate::variables::Variables;
 
 /// Messages to the terminal that wait for the loop.
 const NOTICES_MAX: usize = 64;
@@ -61,6 +62,7 @@ impl Assembly {
             project_root: project_root.clone(),
             platform: address.clone(),
             notices,
+            variables: Variables::of_process(),
         })?;
         let health_paths = health_paths(project, project_root)?;
         let scraper = Scraper::new(address, executor.prober().clone())?;

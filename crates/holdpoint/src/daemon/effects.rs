@@ -101,7 +101,7 @@ impl EffectsUnderWay {
 /// the rotation, or a message.
 fn finishes_something(effect: &EffectId) -> bool {
     match effect {
-        EffectId::Message { .. } => true,
+        EffectId::Message { .. } | EffectId::Delivery { .. } => true,
         EffectId::Step { .. } => false,
         EffectId::Machine { phase, .. } => match phase {
             MachinePhase::Cordon

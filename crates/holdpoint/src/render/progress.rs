@@ -88,7 +88,7 @@ impl Progress {
 
     /// Shows a message to people, as the terminal's channel delivers it.
     pub fn notice(&self, notice: &Notice) {
-        self.line(&format!("{}  »  {}", self.time.clock(notice.at), notice.text));
+        self.line(&format!("{}  »  {notice}", self.time.clock(notice.at)));
     }
 
     /// Shows a line among the others.
@@ -162,6 +162,9 @@ impl Progress {
             }
             Event::IncidentClosed { incident, by, resolution } => {
                 marked("·", format!("{incident} closed by {by}: {resolution}"))
+            }
+            Event::DeliveryGivenUp { to, reason, .. } => {
+                marked("·", format!("`{to}` was not told: {reason}"))
             }
             Event::EffectEnded { effect, outcome } => match effect_trouble(effect, outcome) {
                 Some(text) => marked("·", text),

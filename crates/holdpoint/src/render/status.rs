@@ -25,6 +25,14 @@ pub fn status(status: &Status, time: &LocalTime) -> String {
     if status.messages_waiting > 0 {
         lines.push(format!("{} messages are still to be delivered", status.messages_waiting));
     }
+    for (to, trouble) in &status.delivery_troubles {
+        lines.push(format!(
+            "`{to}` takes no messages since {}, {} given up: {}",
+            time.full(trouble.since),
+            trouble.lost,
+            trouble.reason
+        ));
+    }
     lines.push(String::new());
     lines.join("\n")
 }
@@ -130,6 +138,8 @@ fn next_lines(release: &ReleaseStatus, status: &Status, time: &LocalTime) -> Vec
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use holdpoint_core::id::{PlanDigest, ReleaseId};
     use holdpoint_core::project::Role;
     use jiff::Timestamp;
@@ -180,6 +190,7 @@ mod tests {
             release: Some(release),
             open_incidents: Vec::new(),
             messages_waiting: 0,
+            delivery_troubles: BTreeMap::new(),
         }
     }
 

@@ -47,6 +47,7 @@ impl StepNotes {
             | Event::IncidentClosed { .. }
             | Event::NoticeQueued { .. }
             | Event::LinesQueued { .. }
+            | Event::DeliveryGivenUp { .. }
             | Event::ReleaseEnded { .. } => {}
         }
     }

@@ -9,8 +9,9 @@ mod world;
 use std::collections::BTreeMap;
 
 use holdpoint::adapter::telemetry::Telemetry;
-use holdpoint_core::effect::{Effect, Notice, NoticeKind, Outcome, RefusalKind};
+use holdpoint_core::effect::{About, Delivery, Effect, Notice, NoticeKind, Outcome, RefusalKind};
 use holdpoint_core::id::{AppName, EffectId, Environment, MachineId, MachinePhase, ServiceName};
+use holdpoint_core::project::Channel;
 use jiff::Timestamp;
 
 use relay::Relay;
@@ -216,13 +217,18 @@ async fn messages_and_documents_are_delivered() {
         at: Timestamp::UNIX_EPOCH,
         kind: NoticeKind::Announcement,
         text: "it starts soon".to_owned(),
+        facts: Vec::new(),
+        about: About::default(),
     };
-    let message = EffectId::Message { number: 1 };
-    is_done(&world.perform(&message, Effect::Notify(notice.clone())).await);
+    let channel = Channel::terminal();
+    let message = EffectId::Delivery { number: 1, channel: channel.name.clone() };
+    let effect = Effect::Notify(Box::new(Delivery { channel, notice: notice.clone() }));
+    is_done(&world.perform(&message, effect).await);
     assert_eq!(world.notices.recv().await, Some(notice));
     let lines = vec!["[2026-11-24T16:00:00Z] COMPLETE".to_owned()];
     for _ in 0..2 {
-        let effect = Effect::Document { lines: lines.clone() };
+        let file = "feedback/reliability.md".to_owned();
+        let effect = Effect::Document { file, lines: lines.clone() };
         is_done(&world.perform(&EffectId::Message { number: 2 }, effect).await);
     }
     let log = std::fs::read_to_string(world.root().join("feedback/reliability.md"));

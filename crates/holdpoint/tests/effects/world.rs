@@ -10,6 +10,7 @@ use std::time::Duration;
 use holdpoint::adapter::build::{self, BuildPlace};
 use holdpoint::adapter::platform::PlatformAddress;
 use holdpoint::executor::{Executor, ReleaseFacts, Settings};
+use holdpoint::variables::Variables;
 use holdpoint_core::effect::{CheckResult, Effect, Evidence, Notice, Outcome, RefusalKind};
 use holdpoint_core::id::{
     AppName, Course, EffectId, Environment, ImageDigest, InstanceId, MachineId, MachinePhase,
@@ -293,15 +294,19 @@ pub(crate) fn failure(outcome: &Outcome) -> String {
 
 fn executor(root: &Path, address: &PlatformAddress) -> (Executor, mpsc::Receiver<Notice>) {
     let (terminal, notices) = mpsc::channel(16);
-    let settings =
-        Settings { project_root: root.to_owned(), platform: address.clone(), notices: terminal };
+    let settings = Settings {
+        project_root: root.to_owned(),
+        platform: address.clone(),
+        notices: terminal,
+        variables: Variables::default(),
+    };
     (Executor::new(settings).expect("an executor"), notices)
 }
 
 fn slot_index(id: &EffectId) -> u32 {
     match id {
         EffectId::Machine { slot, .. } => slot.index,
-        EffectId::Step { .. } | EffectId::Message { .. } => 0,
+        EffectId::Step { .. } | EffectId::Message { .. } | EffectId::Delivery { .. } => 0,
     }
 }
 

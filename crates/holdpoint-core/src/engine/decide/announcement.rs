@@ -5,46 +5,14 @@
 use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
 
 use super::hold;
-use crate::effect::{Notice, NoticeKind};
+use super::messages::{Draft, Messages};
 use crate::event::{Ending, Event};
-use crate::gate::{human_secs, percentile_ms, seconds};
+use crate::gate::{human_secs, percent, percentile_ms, seconds};
 use crate::id::{AppName, Course, Environment};
+use crate::notice::{Fact, Milestone, NoticeKind};
+use crate::observation::Sample;
 use crate::plan::{Step, StepKind};
 use crate::state::{Progress, Release, State};
-
-/// Numbers the messages of one decision, in order.
-struct Messages<'a> {
-    state: &'a State,
-    now: Timestamp,
-    events: Vec<Event>,
-}
-
-impl<'a> Messages<'a> {
-    fn new(state: &'a State, now: Timestamp) -> Self {
-        Self { state, now, events: Vec::new() }
-    }
-
-    fn number(&self) -> u64 {
-        let queued = u64::try_from(self.events.len()).unwrap_or(u64::MAX);
-        self.state.next_message.saturating_add(queued)
-    }
-
-    fn notice(mut self, kind: NoticeKind, text: String) -> Self {
-        let notice = Notice { at: self.now, kind, text };
-        self.events.push(Event::NoticeQueued { number: self.number(), notice });
-        self
-    }
-
-    /// Lines for the reliability log, the first one after a time stamp as the runbook writes it.
-    fn lines(mut self, release: &Release, heading: &str, rest: Vec<String>) -> Self {
-        let at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ");
-        let mark = if release.rehearsal.is_some() { " (rehearsal)" } else { "" };
-        let mut lines = vec![format!("[{at}] {heading} - {}{mark}", release.project.title)];
-        lines.extend(rest);
-        self.events.push(Event::LinesQueued { number: self.number(), lines });
-        self
-    }
-}
 
 /// What the start of a step tells.
 pub(super) fn step_started(
@@ -53,10 +21,10 @@ pub(super) fn step_started(
     step: usize,
     now: Timestamp,
 ) -> Vec<Event> {
-    let messages = Messages::new(state, now);
+    let messages = Messages::of(state, release, now);
     let run = release.run();
     let Some(kind) = run.plan.steps.get(step).map(|step| &step.kind) else {
-        return messages.events;
+        return messages.events();
     };
     let (title, version) = (&release.project.title, &release.version);
     match kind {
@@ -66,13 +34,13 @@ pub(super) fn step_started(
                 release.author,
                 run.digest.short()
             );
-            messages.notice(NoticeKind::Update, text).events
+            messages.notice(NoticeKind::Update, text).events()
         }
         StepKind::Approval { .. } => {
             let roles: Vec<&str> =
                 release.missing_approvals().iter().map(|role| role.as_str()).collect();
             if roles.is_empty() {
-                return messages.events;
+                return messages.events();
             }
             let text = format!(
                 "{title} {version} is stable in staging and wants approval by {}: \
@@ -80,7 +48,7 @@ pub(super) fn step_started(
                 roles.join(" and "),
                 run.digest.short()
             );
-            messages.notice(NoticeKind::ApprovalWanted, text).events
+            messages.notice(NoticeKind::ApprovalWanted, text).events()
         }
         StepKind::Rollout(rollout)
             if release.course() == Course::Forward
@@ -89,15 +57,15 @@ pub(super) fn step_started(
         {
             let text = format!("{title} {version}: production deployment started");
             messages
-                .notice(NoticeKind::Update, text)
-                .lines(release, "PRODUCTION DEPLOYMENT STARTED", Vec::new())
-                .events
+                .tell(Draft::new(NoticeKind::Update, text).at(Environment::Production))
+                .lines("PRODUCTION DEPLOYMENT STARTED", Vec::new())
+                .events()
         }
         StepKind::Rollout(_)
         | StepKind::Smoke { .. }
         | StepKind::Soak(_)
         | StepKind::Window { .. }
-        | StepKind::RestoreSecrets { .. } => messages.events,
+        | StepKind::RestoreSecrets { .. } => messages.events(),
     }
 }
 
@@ -117,8 +85,10 @@ pub(super) fn start_announced(
 ) -> Vec<Event> {
     let secs = start_at.duration_since(now).as_secs();
     let text =
-        format!("{} production deployment starting in {}", release.project.title, human_secs(secs));
-    Messages::new(state, now).notice(NoticeKind::Announcement, text).events
+        format!("{} production deployment starting in {}", release.project.title, spoken(secs));
+    let draft = Draft::new(NoticeKind::Announcement, text).at(Environment::Production);
+    let facts = vec![Fact::new("version", release.version.to_string())];
+    Messages::of(state, release, now).tell(draft.facts(facts)).events()
 }
 
 /// The release stands still.
@@ -131,7 +101,7 @@ pub(super) fn halted(state: &State, release: &Release, reason: &str, now: Timest
         "{} {} needs a person: {reason}; go on with `holdpoint continue`",
         release.project.title, release.version
     );
-    Messages::new(state, now).notice(kind, text).events
+    Messages::of(state, release, now).notice(kind, text).events()
 }
 
 /// The way back goes on although the secrets of an app are not as they were.
@@ -147,7 +117,7 @@ pub(super) fn secrets_not_restored(
          them, look at them with `fly secrets list --app {app}`",
         release.project.title, release.version
     );
-    Messages::new(state, now).notice(NoticeKind::Escalation, text).events
+    Messages::of(state, release, now).notice(NoticeKind::Escalation, text).events()
 }
 
 /// The announced start no longer holds, because production closed in the middle of the rollout.
@@ -164,7 +134,7 @@ pub(super) fn held(state: &State, release: &Release, now: Timestamp) -> Vec<Even
         release.project.title, release.version
     );
     let mut events = vec![Event::StartWithdrawn { reason }];
-    events.extend(Messages::new(state, now).notice(NoticeKind::Hold, text).events);
+    events.extend(Messages::of(state, release, now).notice(NoticeKind::Hold, text).events());
     events
 }
 
@@ -175,18 +145,14 @@ pub(super) fn rolling_back(
     reason: &str,
     now: Timestamp,
 ) -> Vec<Event> {
-    let environment = if release.forward.touched(Environment::Production) {
-        Environment::Production
-    } else {
-        Environment::Staging
-    };
+    let environment = changed_environment(release);
     let text =
         format!("Rolling back {} {environment} deployment - {reason}", release.project.title);
     let lines = vec![format!("Reason: {reason}")];
-    Messages::new(state, now)
-        .notice(NoticeKind::Rollback, text)
-        .lines(release, "ROLLBACK INITIATED", lines)
-        .events
+    Messages::of(state, release, now)
+        .tell(Draft::new(NoticeKind::Rollback, text).at(environment))
+        .lines("ROLLBACK INITIATED", lines)
+        .events()
 }
 
 /// The last word on a release.
@@ -197,38 +163,49 @@ pub(super) fn ended(
     now: Timestamp,
 ) -> Vec<Event> {
     let (title, version) = (&release.project.title, &release.version);
-    let messages = Messages::new(state, now);
+    let messages = Messages::of(state, release, now);
     let messages = match ending {
         Ending::Released => {
+            let mut facts = vec![Fact::new("version", version.to_string())];
+            facts.extend(key_metrics(release));
             let latency = production_p95_ms(release)
                 .map_or_else(|| "not measured".to_owned(), |p95_ms| format!("{p95_ms}ms"));
-            let text = format!(
-                "{title} production deployment complete, monitoring: {version}, P95 {latency}"
-            );
+            let text = format!("{title} production deployment complete, monitoring");
             let lines = vec![
                 format!("Version: {version}"),
                 "Health: PASSING".to_owned(),
                 format!("Latency: {latency}"),
             ];
-            messages.notice(NoticeKind::Complete, text).lines(
-                release,
-                "PRODUCTION DEPLOYMENT COMPLETE",
-                lines,
-            )
+            let draft = Draft::new(NoticeKind::Complete, text).at(Environment::Production);
+            messages
+                .tell(draft.facts(facts).milestone(Milestone::Deployed))
+                .lines("PRODUCTION DEPLOYMENT COMPLETE", lines)
         }
         Ending::RolledBack => {
             let previous = previous_version(state, release);
             let lines = vec![format!("Rolled back to: {previous}"), "Status: stable".to_owned()];
+            let text = "Rollback complete, system stable".to_owned();
+            let facts = vec![Fact::new("version", format!("{version}, rolled back to {previous}"))];
+            let draft = Draft::new(NoticeKind::Rollback, text).at(changed_environment(release));
             messages
-                .notice(NoticeKind::Rollback, "Rollback complete, system stable".to_owned())
-                .lines(release, "ROLLBACK COMPLETE", lines)
+                .tell(draft.facts(facts).milestone(Milestone::RolledBack))
+                .lines("ROLLBACK COMPLETE", lines)
         }
         Ending::Refused { reason } => {
             let text = format!("{title} {version}: nothing was changed: {reason}");
             messages.notice(NoticeKind::Hold, text)
         }
     };
-    messages.events
+    messages.events()
+}
+
+/// The environment of production where it was touched, and staging otherwise.
+fn changed_environment(release: &Release) -> Environment {
+    if release.forward.touched(Environment::Production) {
+        Environment::Production
+    } else {
+        Environment::Staging
+    }
 }
 
 fn previous_version(state: &State, release: &Release) -> String {
@@ -239,6 +216,43 @@ fn previous_version(state: &State, release: &Release) -> String {
         || "the state before the first release".to_owned(),
         |previous| previous.version.to_string(),
     )
+}
+
+/// "Share key metrics (latency, error rate, resource usage)", of what production showed.
+fn key_metrics(release: &Release) -> Vec<Fact> {
+    let services = release.signals.get(&Environment::Production).into_iter().flatten();
+    let samples: Vec<&Sample> = services.flat_map(|(_, signals)| signals.samples()).collect();
+    let mut facts = Vec::new();
+    if let Some(p95_ms) = production_p95_ms(release) {
+        facts.push(Fact::new("P95 latency", format!("{p95_ms} ms")));
+    }
+    let (requests, errors) =
+        samples.iter().fold((0, 0), |sum, one| (sum.0 + one.requests, sum.1 + one.errors));
+    if requests > 0 {
+        let text = format!("{} of {requests} requests", share(errors, requests));
+        facts.push(Fact::new("error rate", text));
+    }
+    let memory = samples.iter().filter_map(|sample| sample.memory_share).reduce(f64::max);
+    facts.extend(memory.map(|memory| Fact::new("memory", percent(memory))));
+    facts
+}
+
+fn share(part: u64, whole: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
+    let share = part as f64 / whole as f64;
+    percent(share)
+}
+
+/// A length of time in whole words, as the runbook announces it: "15 minutes".
+fn spoken(secs: i64) -> String {
+    let part = |number: i64, noun: &str| {
+        let ending = if number == 1 { "" } else { "s" };
+        (number > 0).then(|| format!("{number} {noun}{ending}"))
+    };
+    let parts =
+        [part(secs / 3600, "hour"), part(secs % 3600 / 60, "minute"), part(secs % 60, "second")];
+    let spoken: Vec<String> = parts.into_iter().flatten().collect();
+    if spoken.is_empty() { "no time".to_owned() } else { spoken.join(" ") }
 }
 
 fn production_p95_ms(release: &Release) -> Option<u64> {
@@ -263,7 +277,7 @@ pub(super) fn regular_update(state: &State, release: &Release, now: Timestamp) -
         release.version,
         step_detail(release, now)
     );
-    Messages::new(state, now).notice(kind, text).events
+    Messages::of(state, release, now).notice(kind, text).events()
 }
 
 /// When people are to be told how it goes; `None` while nothing in production changes, and while

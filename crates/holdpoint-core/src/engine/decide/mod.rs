@@ -4,8 +4,10 @@
 //! is none. Nothing here changes state or does anything.
 
 pub(super) mod announcement;
+mod delivery;
 pub(super) mod hold;
 mod incident;
+mod messages;
 mod release;
 mod rollback;
 pub(super) mod rollout;
@@ -18,16 +20,13 @@ use crate::state::State;
 
 pub(super) use rollback::roll_back;
 
-/// The next decision, or nothing.
+/// The next decision, or nothing. What becomes of messages comes after the release: it never
+/// waits for them.
 pub(super) fn decide(state: &State, now: Timestamp) -> Vec<Event> {
-    let Some(release) = state.active() else {
-        return Vec::new();
-    };
     let rules =
         [incident::breach, hold::expire_approval, release::go_on, announcement::regular_update];
-    rules
-        .into_iter()
-        .map(|rule| rule(state, release, now))
-        .find(|events| !events.is_empty())
-        .unwrap_or_default()
+    let release = state.active().map(|release| rules.map(|rule| move || rule(state, release, now)));
+    let decided = release.into_iter().flatten().map(|rule| rule());
+    let after = std::iter::once_with(|| delivery::give_up(state, now));
+    decided.chain(after).find(|events| !events.is_empty()).unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! Folds events into state. It decides nothing and can't fail: an event that does not fit the
 //! state changes nothing.
 
+mod message;
 mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +16,8 @@ use crate::observation::Observation;
 use crate::plan::{MachineAction, Plan, SoakPurpose, StepKind};
 use crate::planner::VERSION_KEY;
 use crate::state::{
-    Approval, Attempt, Closed, Content, End, Halt, Incident, MachineProgress, Message, Progress,
-    Release, Run, State, StepTimes,
+    Approval, Attempt, Closed, End, Halt, Incident, MachineProgress, Progress, Release, Run, State,
+    StepTimes,
 };
 
 /// Folds one event of a record at `now` into the state.
@@ -31,14 +32,17 @@ pub(super) fn evolve(state: &mut State, now: Timestamp, event: &Event) {
                 incident.closed = Some(Closed { at: now, by, resolution });
             }
         }
-        Event::NoticeQueued { number, notice } => {
-            queue(state, *number, Content::Notice(notice.clone()));
-            if let Some(release) = state.active_mut() {
+        Event::NoticeQueued { number, notice, channels } => {
+            message::notice_queued(state, *number, notice, channels);
+            if let Some(release) = state.active_mut()
+                && notice.kind.is_of_the_release()
+            {
                 release.told_at = now;
             }
         }
-        Event::LinesQueued { number, lines } => {
-            queue(state, *number, Content::Lines(lines.clone()));
+        Event::LinesQueued { number, lines } => message::lines_queued(state, *number, lines),
+        Event::DeliveryGivenUp { effect, to, reason } => {
+            message::given_up(state, now, effect, to, reason);
         }
         Event::StepStarted { .. }
         | Event::WaveStarted { .. }
@@ -61,11 +65,6 @@ pub(super) fn evolve(state: &mut State, now: Timestamp, event: &Event) {
             }
         }
     }
-}
-
-fn queue(state: &mut State, number: u64, content: Content) {
-    state.outbox.insert(number, Message { content, attempt: Attempt::default() });
-    state.next_message = state.next_message.max(number + 1);
 }
 
 fn incident_opened(state: &mut State, now: Timestamp, id: IncidentId, title: &str) {
@@ -163,7 +162,8 @@ fn evolve_release(release: &mut Release, now: Timestamp, event: &Event) {
         | Event::IncidentOpened { .. }
         | Event::IncidentClosed { .. }
         | Event::NoticeQueued { .. }
-        | Event::LinesQueued { .. } => {}
+        | Event::LinesQueued { .. }
+        | Event::DeliveryGivenUp { .. } => {}
     }
 }
 

@@ -4,6 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::message;
 use crate::effect::{CheckResult, Evidence, Failure, Outcome, Refusal, RefusalKind};
 use crate::id::{AppName, Course, EffectId, MachineId, MachinePhase, Slot};
 use crate::plan::MachineAction;
@@ -16,8 +17,6 @@ const ATTEMPTS_MAX: u32 = 3;
 const LEASE_ATTEMPTS_MAX: u32 = 6;
 /// How often an effect of unknown fate is looked up before it counts as failed.
 const UNKNOWNS_MAX: u32 = 20;
-/// How often a message is sent before it is given up.
-const DELIVERIES_MAX: u32 = 5;
 /// The first wait before another attempt, in real seconds; each further one is twice as long.
 const BACKOFF_SECS: i64 = 1;
 /// The longest wait before another attempt, in real seconds.
@@ -25,7 +24,9 @@ const BACKOFF_SECS_MAX: i64 = 30;
 
 pub(super) fn ended(state: &mut State, now: Timestamp, effect: &EffectId, outcome: &Outcome) {
     match effect {
-        EffectId::Message { number } => message_ended(state, now, *number, outcome),
+        EffectId::Message { .. } | EffectId::Delivery { .. } => {
+            message::ended(state, now, effect, outcome);
+        }
         EffectId::Step { .. } => {
             if let Some(release) = state.active_mut() {
                 step_ended(release, now, outcome);
@@ -41,26 +42,10 @@ pub(super) fn ended(state: &mut State, now: Timestamp, effect: &EffectId, outcom
 }
 
 /// When to try again. The platform takes real time, which a scaled clock counts `pace` times.
-fn retry_at(now: Timestamp, tried: u32, pace: u32) -> Timestamp {
+pub(super) fn retry_at(now: Timestamp, tried: u32, pace: u32) -> Timestamp {
     let doublings = tried.saturating_sub(1).min(10);
     let secs = (BACKOFF_SECS << doublings).min(BACKOFF_SECS_MAX);
     now + SignedDuration::from_secs(secs * i64::from(pace))
-}
-
-fn message_ended(state: &mut State, now: Timestamp, number: u64, outcome: &Outcome) {
-    let pace = state.active().map_or(1, |release| release.forward.plan.pace);
-    let Some(message) = state.outbox.get_mut(&number) else { return };
-    let tried = message.attempt.number + message.attempt.unknowns;
-    let over = match outcome {
-        Outcome::Done(_) | Outcome::Refused(_) => true,
-        Outcome::Failed(_) | Outcome::Unknown => tried >= DELIVERIES_MAX,
-    };
-    if over {
-        state.outbox.remove(&number);
-    } else {
-        message.attempt.unknowns += 1;
-        message.attempt.not_before = Some(retry_at(now, tried, pace));
-    }
 }
 
 fn step_ended(release: &mut Release, now: Timestamp, outcome: &Outcome) {

@@ -1,6 +1,7 @@
 //! What a person is told about a broken file, one story for each kind of
 //! problem, and that no text whatsoever brings the reader down.
 
+mod channels;
 mod policy;
 mod preflight;
 mod reading;

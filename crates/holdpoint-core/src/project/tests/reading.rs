@@ -140,17 +140,17 @@ fn unknown_keys_are_refused_with_what_may_have_been_meant() {
 fn wrong_types_are_told_with_what_was_found() {
     assert_snapshot!(
         told_after_least(
-            "production = 3\npeople = {}\n[notify]\nterminal = \"yes\"\nwebhooks = \"https://x\"\n[calendar]\nfreeze_quarter_end_days = \"7\"\n"
+            "production = 3\npeople = {}\n[notify]\nchannels = \"https://x\"\n[calendar]\navoid_month_end = \"yes\"\nfreeze_quarter_end_days = \"7\"\n"
         ),
         @r#"
     14:1: error: duplicate key
       hint: remove or rename one of the two
     15:1: error: unknown key `people` in `services`
       hint: remove it; known here are `name`, `after`, `required_secrets`, `build`, `staging`, `production` and `smoke`
-    17:12: error: `notify.terminal` must be true or false, but it is text
-      hint: write for example `terminal = true`
-    18:12: error: `notify.webhooks` must be a list, but it is text
-      hint: write `webhooks = ["…"]`
+    17:12: error: `notify.channels` must be a list, but it is text
+      hint: write each as `[[notify.channels]]`
+    19:19: error: `calendar.avoid_month_end` must be true or false, but it is text
+      hint: write for example `avoid_month_end = true`
     20:27: error: `calendar.freeze_quarter_end_days` must be a whole number, but it is text
       hint: write for example `freeze_quarter_end_days = 0`
     "#
