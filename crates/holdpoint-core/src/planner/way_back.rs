@@ -108,8 +108,14 @@ fn undo_machine(
             let created_by = progress.created_by.clone()?;
             Some(MachineAction::Retire { machine: progress.machine.clone(), created_by })
         }
-        // a machine of which not even the lease was taken is as it was
-        MachineAction::Update { .. } if progress.lease.is_none() && !progress.update_asked => None,
+        // a machine of which not even the lease was ever taken is as it was
+        MachineAction::Update { .. }
+            if progress.lease.is_none()
+                && progress.after_lease.is_none()
+                && !progress.update_asked =>
+        {
+            None
+        }
         MachineAction::Update { machine, .. } if release.unreleased.contains(machine) => {
             Some(MachineAction::Withdraw {
                 machine: machine.clone(),

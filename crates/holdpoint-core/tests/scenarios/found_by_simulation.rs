@@ -140,3 +140,29 @@ fn a_machine_that_does_not_become_healthy_on_the_way_back_gets_its_whole_change_
     assert_eq!(ids.len(), 2, "the second update has an id of its own: {ids:?}");
     assert_eq!(world.fleet(), before);
 }
+
+#[test]
+fn a_machine_that_lost_its_lease_while_it_left_the_rotation_comes_back_to_it() {
+    let mut world = World::at("2026-03-03T09:20:00Z");
+    world.release("1.0.0");
+    let before = world.fleet();
+    // the cordon happens, and by the time of its answer the lease is gone
+    world.twist = Box::new(|id, effect| {
+        let cordon = matches!(effect, Effect::Cordon { .. })
+            && id.to_string().starts_with("release-2/forward");
+        cordon.then(|| refused(RefusalKind::LeaseLost, "the lease is not ours"))
+    });
+    world.start("linus", "1.1.0").unwrap();
+    world.run_until("a lease is to be taken again", |world| {
+        let active = world.engine.state().active();
+        active.is_some_and(|release| {
+            release.forward.machines.values().any(|machine| machine.after_lease.is_some())
+        })
+    });
+    for machine in world.machines.values_mut() {
+        machine.cordoned |= machine.app.as_str() == "search-staging";
+    }
+    world.command("ada", Command::Rollback { reason: "it looks bad".to_owned() }).unwrap();
+    world.run_to_end();
+    assert_eq!(world.fleet(), before, "{}", world.story());
+}
