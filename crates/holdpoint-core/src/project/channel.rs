@@ -2,7 +2,7 @@
 //! secrets come from. A secret itself never stands here: only the name of an environment variable
 //! does.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
