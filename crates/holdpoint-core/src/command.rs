@@ -1,12 +1,14 @@
 //! What people (and the assistants that act for them) may ask of the engine. A command carries
 //! every fact that deciding about it needs; it does not say whether it is allowed.
 
+use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::{IncidentId, PlanDigest};
 use crate::observation::ServiceFacts;
+use crate::preflight::Objection;
 use crate::project::{Project, Role};
 
 /// Who asks.
@@ -47,6 +49,8 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Let a pre-flight check that failed stand in nobody's way for a time.
+    WaiveCheck(WaiveCheck),
     /// Close an incident, so that hold points no longer wait for it.
     CloseIncident {
         /// Which.
@@ -54,6 +58,19 @@ pub enum Command {
         /// What was found and done.
         resolution: String,
     },
+}
+
+/// A person's wish that a check need not hold. The actor gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaiveCheck {
+    /// The check's name, or its kind for every check of that kind.
+    pub check: String,
+    /// In which role; the first of the actor's that may, where none is given.
+    pub role: Option<Role>,
+    /// Why.
+    pub reason: String,
+    /// When it ends.
+    pub until: Timestamp,
 }
 
 /// The facts from which a release starts.
@@ -156,6 +173,20 @@ pub enum Rejection {
     /// Nothing is halted or stuck.
     #[error("nothing is halted")]
     NotHalted,
+    /// Pre-flight has passed, or the release goes back.
+    #[error("pre-flight is over, so nothing is left to be waived")]
+    PreflightOver,
+    /// The check did not fail.
+    #[error("`{check}` did not fail")]
+    NotFailed {
+        /// The name given.
+        check: String,
+        /// Those that did.
+        failed: Vec<String>,
+    },
+    /// The waiver would not count.
+    #[error("{0}")]
+    NoWaiver(Objection),
     /// There is no such open incident.
     #[error("there is no open incident {incident}")]
     NoIncident {
@@ -190,6 +221,14 @@ impl Rejection {
             Self::AlreadyApproved { .. } => "each role is given by a different person".to_owned(),
             Self::RollingBack { .. } => "follow it with `holdpoint status`".to_owned(),
             Self::NotHalted => "see what the release waits for with `holdpoint status`".to_owned(),
+            Self::PreflightOver => {
+                "see what the release waits for with `holdpoint status`".to_owned()
+            }
+            Self::NotFailed { failed, .. } if failed.is_empty() => {
+                "waive what failed once pre-flight has looked; see `holdpoint status`".to_owned()
+            }
+            Self::NotFailed { failed, .. } => format!("these did: {}", failed.join(", ")),
+            Self::NoWaiver(objection) => objection.hint(),
             Self::NoIncident { .. } => "list them with `holdpoint status`".to_owned(),
         }
     }

@@ -12,6 +12,7 @@ use crate::id::{EffectId, IncidentId, ReleaseId};
 use crate::observation::Observation;
 use crate::plan::Plan;
 use crate::planner::Report;
+use crate::preflight::Waiver;
 use crate::project::{Project, Role};
 
 /// One thing that happened, at the time of its record.
@@ -65,6 +66,11 @@ pub enum Event {
         actor: String,
         /// In which role.
         role: Role,
+    },
+    /// A check that failed stands in nobody's way.
+    CheckWaived {
+        /// Who said so, why and until when.
+        waiver: Waiver,
     },
     /// The start in production was announced.
     StartAnnounced {

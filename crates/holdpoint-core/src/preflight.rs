@@ -262,6 +262,29 @@ impl Waiver {
     }
 }
 
+/// The checks that failed and that no waiver covers at `now`. The waivers were accepted before:
+/// only their end is looked at.
+pub fn unwaived<'a>(
+    checks: &'a [CheckResult],
+    waivers: &[Waiver],
+    now: Timestamp,
+) -> Vec<&'a CheckResult> {
+    let is_waived = |check: &CheckResult| {
+        waivers.iter().any(|waiver| waiver.is_about(&check.name) && now < waiver.until)
+    };
+    checks.iter().filter(|check| !check.passed && !is_waived(check)).collect()
+}
+
+/// Checks and what is wrong, in one sentence. A detail that draws something does so in further
+/// lines, which are left out.
+pub fn in_one_sentence(checks: &[&CheckResult]) -> String {
+    let told = checks.iter().map(|check| {
+        let detail = check.detail.lines().next().unwrap_or_default();
+        format!("{}: {detail}", check.name)
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
 /// How a check stands, all waivers heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {

@@ -1,10 +1,11 @@
 //! What people ask for while anything may go wrong: mostly what helps, sometimes a halt or a
 //! rollback, sometimes what must be refused.
 
-use holdpoint_core::command::{Actor, Command, Rehearsal, StartRelease};
+use holdpoint_core::command::{Actor, Command, Rehearsal, StartRelease, WaiveCheck};
 use holdpoint_core::id::{ImageDigest, PlanDigest};
 use holdpoint_core::project::Role;
 use holdpoint_core::state::{Release, State};
+use jiff::SignedDuration;
 use semver::Version;
 
 use crate::seed::{Dice, Swarm};
@@ -51,6 +52,11 @@ impl People {
         if self.dice.chance(swarm.rollback_permille) {
             let reason = "it looks bad".to_owned();
             return Some((Actor::new("rita"), Command::Rollback { reason }));
+        }
+        if self.dice.chance(300)
+            && let Some(waiver) = waiver("rita", Some(Role::Reliability), release)
+        {
+            return Some(waiver);
         }
         if release.halt.is_some() && self.dice.chance(500) {
             return Some((Actor::new("grace"), Command::Resume));
@@ -114,13 +120,17 @@ impl People {
     ) -> (Actor, Command) {
         let plan = release.forward.digest.clone();
         let approve = |who: &str, role, plan| (Actor::new(who), Command::Approve { plan, role });
-        match self.dice.between(0, 6) {
+        match self.dice.between(0, 8) {
             0 => approve(&release.author, Role::Engineer, plan),
             1 => approve("ada", Role::Manager, plan),
             2 => approve("mallory", Role::Engineer, plan),
             3 => approve("grace", Role::Manager, PlanDigest::new("sha256:of-another-plan")),
             4 => approve("grace", Role::Manager, release.run().digest.clone()),
             5 => (Actor::new("grace"), Command::Resume),
+            6 => waiver("ada", None, release)
+                .unwrap_or_else(|| (Actor::new("grace"), Command::Resume)),
+            7 => waiver(&release.author, None, release)
+                .unwrap_or_else(|| (Actor::new("mallory"), Command::Resume)),
             _ => self.start(swarm, state, world),
         }
     }
@@ -131,6 +141,15 @@ pub fn close_incident(state: &State) -> Option<(Actor, Command)> {
     let (incident, _) = state.open_incident()?;
     let resolution = "it was the moon".to_owned();
     Some((Actor::new("rita"), Command::CloseIncident { incident, resolution }))
+}
+
+/// The waiver of a check that holds a release, for some time after it did.
+fn waiver(who: &str, role: Option<Role>, release: &Release) -> Option<(Actor, Command)> {
+    let halted_at = release.halt.as_ref()?.at;
+    let check = release.failed_checks(halted_at).first()?.name.clone();
+    let until = halted_at + SignedDuration::from_secs(90);
+    let reason = "it is known".to_owned();
+    Some((Actor::new(who), Command::WaiveCheck(WaiveCheck { check, role, reason, until })))
 }
 
 /// The approval that is missing, by somebody who may give it.

@@ -57,6 +57,7 @@ pub fn event_line(event: &Event) -> String {
         | Event::SoakInterrupted { .. }
         | Event::Approved { .. }
         | Event::ApprovalExpired { .. }
+        | Event::CheckWaived { .. }
         | Event::StartAnnounced { .. }
         | Event::StartWithdrawn { .. }
         | Event::StepPassed { .. }

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::effects;
+use super::{effects, preflight};
 use crate::command::{Actor, Command, Rejection, StartRelease};
 use crate::engine::{Input, decide};
 use crate::event::{Ending, Event, ReleaseStarted};
@@ -18,8 +18,12 @@ pub(super) fn accept(state: &State, now: Timestamp, input: Input) -> Result<Vec<
         Input::Outcome(effect, outcome) => {
             // an outcome of an effect that is not open was heard before, or comes too late
             let open = effects::is_open(state, &effect);
-            let event = Event::EffectEnded { effect, outcome };
-            Ok(open.then_some(event).into_iter().collect())
+            if !open {
+                return Ok(Vec::new());
+            }
+            let mut events = preflight::waivers_of_the_file(state, now, &effect, &outcome);
+            events.push(Event::EffectEnded { effect, outcome });
+            Ok(events)
         }
         Input::Observed(observation) => {
             let watched = state
@@ -56,6 +60,7 @@ fn accept_command(
             }
             Ok(decide::roll_back(state, release, now, reason, Some(&actor.name)))
         }
+        Command::WaiveCheck(wish) => preflight::waive(active(state)?, actor, now, wish),
         Command::CloseIncident { incident, resolution } => {
             close_incident(state, actor, *incident, resolution)
         }

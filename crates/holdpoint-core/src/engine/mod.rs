@@ -10,6 +10,7 @@ pub(crate) mod deadline;
 pub(crate) mod decide;
 mod effects;
 mod evolve;
+mod preflight;
 mod wait_reason;
 
 use std::collections::{BTreeSet, VecDeque};

@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Run;
 use crate::command::Rehearsal;
+use crate::effect::CheckResult;
 use crate::event::Ending;
 use crate::gate::{Finding, Gate, Signals, Verdict, evaluate};
 use crate::id::{Course, Environment, IncidentId, MachineId, ReleaseId, ServiceName};
 use crate::plan::{Step, StepKind};
 use crate::planner::Report;
+use crate::preflight::{Waiver, unwaived};
 use crate::project::{Project, Role};
 
 /// One release.
@@ -49,6 +51,12 @@ pub struct Release {
     pub incident: Option<IncidentId>,
     /// Who consented.
     pub approvals: Vec<Approval>,
+    /// What pre-flight found when it last looked.
+    #[serde(default)]
+    pub preflight: Vec<CheckResult>,
+    /// Checks that need not hold.
+    #[serde(default)]
+    pub waivers: Vec<Waiver>,
     /// Set while it stands still.
     pub halt: Option<Halt>,
     /// When production steps will start, once that is announced.
@@ -142,6 +150,16 @@ impl Release {
             })
         });
         verdicts.collect()
+    }
+
+    /// The pre-flight checks that failed, and that no waiver covers at `now`.
+    pub fn failed_checks(&self, now: Timestamp) -> Vec<&CheckResult> {
+        unwaived(&self.preflight, &self.waivers, now)
+    }
+
+    /// Whether the step under way is pre-flight.
+    pub fn is_in_preflight(&self) -> bool {
+        self.current_step().is_some_and(|step| step.kind == StepKind::Preflight)
     }
 
     /// The roles whose consent is still missing.

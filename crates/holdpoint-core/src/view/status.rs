@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::effect::CheckResult;
 use crate::engine::{WaitReason, deadline};
 use crate::event::Ending;
 use crate::gate::Verdict;
 use crate::id::{Course, IncidentId, PlanDigest, ReleaseId};
+use crate::preflight::Waiver;
 use crate::project::Role;
 use crate::state::{DeliveryTrouble, Release, Run, State};
 
@@ -56,6 +58,12 @@ pub struct ReleaseStatus {
     pub next_at: Option<Timestamp>,
     /// Roles whose consent is missing.
     pub missing_approvals: Vec<Role>,
+    /// The pre-flight checks that failed, while the release waits for them.
+    #[serde(default)]
+    pub failed_checks: Vec<CheckResult>,
+    /// Checks that need not hold.
+    #[serde(default)]
+    pub waivers: Vec<Waiver>,
     /// What the gates say of the environments that count now.
     pub verdicts: Vec<Verdict>,
 }
@@ -109,6 +117,11 @@ fn release_status(state: &State, release: &Release, now: Timestamp) -> ReleaseSt
         steps.extend(step_statuses(back, active));
     }
     let watched = release.watched().into_iter().filter(|_| active);
+    let failed = if active && release.is_in_preflight() {
+        release.failed_checks(now).into_iter().cloned().collect()
+    } else {
+        Vec::new()
+    };
     ReleaseStatus {
         id: release.id,
         version: release.version.to_string(),
@@ -123,6 +136,8 @@ fn release_status(state: &State, release: &Release, now: Timestamp) -> ReleaseSt
         waits_for: if active { deadline::waits_for(state, release, now) } else { None },
         next_at: deadline::deadline(state, now).map(|(time, _)| time).filter(|_| active),
         missing_approvals: if active { release.missing_approvals() } else { Vec::new() },
+        failed_checks: failed,
+        waivers: release.waivers.clone(),
         verdicts: watched.flat_map(|one| release.verdicts(one, now)).collect(),
     }
 }

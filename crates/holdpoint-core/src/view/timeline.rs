@@ -72,6 +72,10 @@ fn text(plan: Option<&Plan>, event: &Event) -> Option<String> {
         Event::ApprovalExpired { actor, role } => {
             format!("approval by {actor} as {role} expired")
         }
+        Event::CheckWaived { waiver } => format!(
+            "`{}` waived by {} as {} until {}: {}",
+            waiver.check, waiver.person, waiver.role, waiver.until, waiver.reason
+        ),
         Event::StartAnnounced { start_at } => {
             format!("start in production announced for {start_at}")
         }

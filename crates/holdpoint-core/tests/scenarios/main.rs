@@ -2,6 +2,7 @@
 
 mod crash_points;
 mod found_by_simulation;
+mod preflight;
 mod stories;
 mod telling;
 mod world;

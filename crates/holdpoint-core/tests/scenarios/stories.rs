@@ -74,19 +74,6 @@ fn the_first_release_of_all_that_fails_takes_its_machines_out_of_service() {
 }
 
 #[test]
-fn pre_flight_that_fails_touches_nothing() {
-    let mut world = World::at("2026-03-03T09:20:00Z");
-    world.twist = Box::new(|_, effect| {
-        let preflight = matches!(effect, Effect::Preflight { .. });
-        preflight.then(|| Outcome::Done(Evidence::Checks(vec![check("tests are green", false)])))
-    });
-    world.start("linus", "1.0.0").unwrap();
-    world.run_to_end();
-    insta::assert_snapshot!(world.story());
-    assert!(world.machines.is_empty());
-}
-
-#[test]
 fn nobody_approves_their_own_release_nor_for_a_role_they_lack_nor_twice() {
     let mut world = World::at("2026-03-03T09:20:00Z");
     world.start("linus", "1.0.0").unwrap();

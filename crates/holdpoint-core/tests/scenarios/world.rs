@@ -172,6 +172,18 @@ impl World {
         self.command(author, Command::StartRelease(Box::new(start)))
     }
 
+    /// Starts a release of which something is changed before.
+    pub(crate) fn start_with(
+        &mut self,
+        author: &str,
+        version: &str,
+        change: impl FnOnce(&mut StartRelease),
+    ) -> Result<(), Rejection> {
+        let mut start = self.facts_to_start(version);
+        change(&mut start);
+        self.command(author, Command::StartRelease(Box::new(start)))
+    }
+
     pub(crate) fn facts_to_start(&self, version: &str) -> StartRelease {
         StartRelease {
             version: version.parse().expect("a version"),

@@ -132,6 +132,7 @@ impl Ledger {
             | Event::SoakInterrupted { .. }
             | Event::Approved { .. }
             | Event::ApprovalExpired { .. }
+            | Event::CheckWaived { .. }
             | Event::StartAnnounced { .. }
             | Event::StartWithdrawn { .. }
             | Event::StepFailed { .. }

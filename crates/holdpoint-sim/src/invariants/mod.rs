@@ -14,6 +14,7 @@ mod no_effect_before_record;
 mod no_machine_twice;
 mod nothing_lost;
 mod one_rollout_per_app;
+mod preflight_holds;
 mod same_bytes;
 #[cfg(test)]
 mod trace;
@@ -109,6 +110,7 @@ impl Default for Invariants {
                 Box::new(every_wait_explained::EveryWaitExplained),
                 Box::new(journal_chain_intact::JournalChainIntact),
                 Box::new(digests_only::DigestsOnly),
+                Box::<preflight_holds::PreflightHolds>::default(),
                 Box::<same_bytes::SameBytes>::default(),
                 Box::<nothing_lost::NothingLost>::default(),
             ],

@@ -78,7 +78,8 @@ impl Simulation {
         if matches!(effect, Effect::Preflight { .. } | Effect::Smoke { .. })
             && self.faults.chance(self.swarm.check_permille)
         {
-            answer.outcome = checks("has luck", false);
+            // a kind that may be waived
+            answer.outcome = checks("drill", false);
         }
         self.story.tell(self.now, || format!("     landed: {id}: {:?}", answer.outcome));
         self.see(Fact::Answered(&answer.outcome))?;

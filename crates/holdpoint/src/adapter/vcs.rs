@@ -94,6 +94,17 @@ pub async fn last_change(directory: &Path, file: &Path) -> Result<Option<Timesta
     Ok(seconds.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()))
 }
 
+/// The highest version of which a tag is checked out, if there is one.
+pub async fn version_at_head(directory: &Path) -> Result<Option<Version>, VcsError> {
+    let git = Git { directory };
+    if !git.is_repository().await? || git.commit("HEAD").await?.is_none() {
+        return Ok(None);
+    }
+    let tags = git.text(&["tag", "--points-at", "HEAD"]).await?;
+    let versions = tags.lines().map(|tag| tag.strip_prefix('v').unwrap_or(tag));
+    Ok(versions.filter_map(|version| Version::parse(version).ok()).max())
+}
+
 struct Git<'a> {
     directory: &'a Path,
 }
@@ -203,6 +214,10 @@ mod tests {
         assert_eq!((tag.name.as_str(), tag.main), ("v1.0.0", Some(("main".to_owned(), true))));
         assert_ne!(tag.commit, facts.head);
         assert!(facts.is_clean);
+
+        git(root, &["tag", "v1.0.1"]).await;
+        git(root, &["tag", "latest"]).await;
+        assert_eq!(version_at_head(root).await.expect("asked"), Some(Version::new(1, 1, 0)));
 
         std::fs::write(root.join("file"), "changed").expect("written");
         let facts = inspect(root, &Version::new(1, 1, 0)).await.expect("asked").expect("there");

@@ -1,6 +1,6 @@
 //! `holdpoint check`: everything that is wrong with the project's files, or with app configs that
 //! no project names, each with its place and its mend; `--fix` makes the mends that can only be
-//! meant in one way.
+//! meant in one way. Where nothing is, and a platform is chosen, pre-flight is looked at too.
 
 use std::path::Path;
 
@@ -9,26 +9,41 @@ use machines_api::fly_toml;
 use serde_json::json;
 
 use crate::cli::arguments::{Check, Shared};
+use crate::cli::preflight::{self, Found};
 use crate::exit_code::ExitCode;
 use crate::message::{self, Problem};
 use crate::project_file::{self, Checked};
 use crate::settings::{PROJECT_FILE, Settings};
 
-pub(super) fn check(shared: &Shared, flags: &Check) -> Result<ExitCode, Problem> {
+pub(super) async fn check(shared: &Shared, flags: &Check) -> Result<ExitCode, Problem> {
     let unknown_keys =
         if flags.strict { fly_toml::Severity::Error } else { fly_toml::Severity::Warning };
     let mut checked = look(shared, flags.path.as_deref(), unknown_keys)?;
     if flags.fix {
         checked.fix(unknown_keys)?;
     }
-    let exit = if checked.is_refused() { ExitCode::Usage } else { ExitCode::Done };
+    let found = match &checked.project {
+        Some(project) if flags.path.is_none() && !checked.is_refused() => {
+            let settings = Settings::resolve(shared)?;
+            Box::pin(preflight::look(&settings, project, &flags.preflight)).await?
+        }
+        Some(_) | None => None,
+    };
+    let exit = if checked.is_refused() {
+        ExitCode::Usage
+    } else {
+        found.as_ref().map_or(ExitCode::Done, Found::exit)
+    };
     if flags.reading.json {
-        let document = json!({
+        let mut document = json!({
             "files": checked.files,
             "findings": checked.findings,
             "corrections": checked.corrections,
             "fixed": flags.fix,
         });
+        if let (Some(found), Some(fields)) = (&found, document.as_object_mut()) {
+            fields.insert("preflight".to_owned(), found.json());
+        }
         message::print(&format!("{}\n", serde_json::to_string_pretty(&document)?));
         return Ok(exit);
     }
@@ -40,6 +55,9 @@ pub(super) fn check(shared: &Shared, flags: &Check) -> Result<ExitCode, Problem>
         message::tell(&format!("{diffs}\nhint: `holdpoint check --fix` writes this\n\n"));
     }
     message::print(&summary(&checked, flags.fix));
+    if let Some(found) = found {
+        found.print();
+    }
     Ok(exit)
 }
 

@@ -12,12 +12,14 @@ mod incident;
 mod journal;
 mod logs;
 mod plan;
+mod preflight;
 mod rehearse;
 mod release;
 mod resume;
 mod status;
 mod timeline;
 mod up;
+mod waive;
 mod window;
 
 use holdpoint_core::command::Command;
@@ -44,7 +46,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
         return logs::logs(&shared, &logs).await;
     }
     if let Verb::Check(flags) = verb {
-        return check::check(&shared, &flags);
+        return Box::pin(check::check(&shared, &flags)).await;
     }
     if let Verb::Fault(fault) = verb {
         return fault::fault(&shared, fault).await;
@@ -61,6 +63,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
         Verb::Plan(reading) => plan::plan(&settings, reading).await,
         Verb::Timeline(reading) => timeline::timeline(&settings, reading).await,
         Verb::Approve(approve) => act::approve(&settings, &approve).await,
+        Verb::Waive(waive) => waive::waive(&settings, &waive).await,
         Verb::Halt(halt) => {
             act::act(&settings, Command::Halt { reason: halt.reason }, "cannot halt").await
         }

@@ -1,6 +1,7 @@
 //! How things look to a person: status, plan, the progress of a release, the summary of a
 //! rehearsal. Everything here turns values into text; nothing reads, asks or decides.
 
+pub mod checks;
 pub mod excerpt;
 pub mod measure;
 pub mod progress;

@@ -11,11 +11,13 @@ use holdpoint_core::event::{Ending, Event, ReleaseStarted};
 use holdpoint_core::gate::Verdict;
 use holdpoint_core::id::EffectId;
 use holdpoint_core::plan::{Plan, StepKind};
+use holdpoint_core::preflight::Waiver;
 use holdpoint_core::state::{Release, State};
 use holdpoint_core::view;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
+use super::checks;
 use super::measure::counted;
 use super::step_detail::StepNotes;
 use super::time::{LocalTime, between, human};
@@ -138,6 +140,9 @@ impl Progress {
             Event::ApprovalExpired { actor, role } => {
                 marked("·", format!("the approval by {actor} as {role} expired"))
             }
+            Event::CheckWaived { waiver } => {
+                marked("~", format!("`{}` {}", waiver.check, self.waived(waiver, at)))
+            }
             Event::StartAnnounced { start_at } => {
                 let start = self.time.until(*start_at, at);
                 marked("·", format!("start in production announced for {start}"))
@@ -168,7 +173,7 @@ impl Progress {
             }
             Event::EffectEnded { effect, outcome } => match effect_trouble(effect, outcome) {
                 Some(text) => marked("·", text),
-                None => Vec::new(),
+                None => checks::failed_lines(outcome),
             },
             Event::ReleaseEnded { ending } => {
                 release.map(|release| self.end_lines(at, ending, release)).unwrap_or_default()
@@ -180,6 +185,10 @@ impl Progress {
             | Event::NoticeQueued { .. }
             | Event::LinesQueued { .. } => Vec::new(),
         }
+    }
+
+    fn waived(&self, waiver: &Waiver, now: Timestamp) -> String {
+        checks::waived(waiver, &self.time, now)
     }
 
     fn start_lines(&self, at: Timestamp, started: &ReleaseStarted) -> Vec<String> {

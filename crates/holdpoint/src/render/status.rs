@@ -6,6 +6,7 @@ use holdpoint_core::gate::Verdict;
 use holdpoint_core::id::Course;
 use holdpoint_core::view::{ReleaseStatus, Status, StepStatus, StepWord};
 
+use super::checks;
 use super::time::LocalTime;
 
 /// The status as lines of text.
@@ -57,6 +58,7 @@ fn release_lines(
     }
     lines.push(String::new());
     lines.extend(release.steps.iter().map(|step| step_line(step, time)));
+    lines.extend(check_lines(release, status, time));
     let watched = release.verdicts.iter().map(|verdict| verdict_line(verdict, status, time));
     let watched: Vec<String> = watched.collect();
     if !watched.is_empty() {
@@ -97,6 +99,20 @@ fn step_line(step: &StepStatus, time: &LocalTime) -> String {
         StepWord::Abandoned => "given up",
     };
     format!("  {}  {mark} {:<40} {word}", clock(at), step.name)
+}
+
+/// What pre-flight waits for, and what stands in nobody's way.
+fn check_lines(release: &ReleaseStatus, status: &Status, time: &LocalTime) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !(release.failed_checks.is_empty() && release.waivers.is_empty()) {
+        lines.push(String::new());
+    }
+    lines.extend(checks::failed_and_mends(&release.failed_checks));
+    let waivers = release.waivers.iter();
+    lines.extend(waivers.map(|waiver| {
+        format!("  ~ {}: {}", waiver.check, checks::waived(waiver, time, status.at))
+    }));
+    lines
 }
 
 fn verdict_line(verdict: &Verdict, status: &Status, time: &LocalTime) -> String {
@@ -140,7 +156,9 @@ fn next_lines(release: &ReleaseStatus, status: &Status, time: &LocalTime) -> Vec
 mod tests {
     use std::collections::BTreeMap;
 
+    use holdpoint_core::effect::CheckResult;
     use holdpoint_core::id::{PlanDigest, ReleaseId};
+    use holdpoint_core::preflight::Waiver;
     use holdpoint_core::project::Role;
     use jiff::Timestamp;
 
@@ -183,6 +201,8 @@ mod tests {
             }),
             next_at: None,
             missing_approvals: vec![Role::Manager],
+            failed_checks: Vec::new(),
+            waivers: Vec::new(),
             verdicts: Vec::new(),
         };
         Status {
@@ -198,6 +218,32 @@ mod tests {
     fn a_waiting_release_says_who_must_act_and_how() {
         let text = status(&waiting(), &LocalTime::named("America/Chicago"));
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_release_that_waits_for_pre_flight_says_what_failed_and_how_to_mend_or_waive_it() {
+        let mut waiting = waiting();
+        let release = waiting.release.as_mut().expect("a release");
+        release.missing_approvals.clear();
+        release.waits_for = Some(holdpoint_core::engine::WaitReason::Halted {
+            by: None,
+            reason: "pre-flight does not hold: drill: it was never tried".to_owned(),
+        });
+        release.failed_checks = vec![CheckResult {
+            name: "drill".to_owned(),
+            passed: false,
+            detail: "it was never tried".to_owned(),
+            hint: Some("`holdpoint drill rollback`".to_owned()),
+            took_ms: 3,
+        }];
+        release.waivers = vec![Waiver {
+            check: "notes".to_owned(),
+            person: "grace".to_owned(),
+            role: Role::Manager,
+            reason: "they are printed".to_owned(),
+            until: at("2026-12-01T18:00:00Z"),
+        }];
+        insta::assert_snapshot!(status(&waiting, &LocalTime::named("America/Chicago")));
     }
 
     #[test]

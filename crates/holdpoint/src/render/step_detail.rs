@@ -35,6 +35,7 @@ impl StepNotes {
             | Event::SoakStarted { .. }
             | Event::SoakInterrupted { .. }
             | Event::ApprovalExpired { .. }
+            | Event::CheckWaived { .. }
             | Event::StartAnnounced { .. }
             | Event::StartWithdrawn { .. }
             | Event::StepPassed { .. }

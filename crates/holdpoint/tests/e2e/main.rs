@@ -2,6 +2,7 @@
 //! wrong and when somebody pulls the plug.
 
 mod crash;
+mod preflight;
 mod rehearsal;
 mod release;
 mod trouble;

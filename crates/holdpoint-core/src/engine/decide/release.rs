@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{announcement, hold, rollback, rollout, soak};
+use crate::engine::preflight;
 use crate::event::{Ending, Event};
 use crate::id::Course;
 use crate::plan::StepKind;
@@ -69,6 +70,10 @@ fn step_ended(state: &State, release: &Release, now: Timestamp, end: &End) -> Ve
     let step = release.run().current.unwrap_or_default();
     match end {
         End::Done => vec![Event::StepPassed { step }],
+        // what does not hold can be mended or waived; in a rehearsal nobody is there to do so
+        End::Failed(reason) if release.is_in_preflight() && release.rehearsal.is_none() => {
+            halt(state, release, now, &preflight::held(reason))
+        }
         End::Failed(reason) => failed(state, release, now, reason),
         End::Blocked(reason) => halt(state, release, now, reason),
     }

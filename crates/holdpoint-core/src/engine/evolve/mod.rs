@@ -51,6 +51,7 @@ pub(super) fn evolve(state: &mut State, now: Timestamp, event: &Event) {
         | Event::SoakInterrupted { .. }
         | Event::Approved { .. }
         | Event::ApprovalExpired { .. }
+        | Event::CheckWaived { .. }
         | Event::StartAnnounced { .. }
         | Event::StartWithdrawn { .. }
         | Event::StepPassed { .. }
@@ -106,6 +107,8 @@ fn release_started(state: &mut State, now: Timestamp, started: &ReleaseStarted) 
         breach: None,
         incident: None,
         approvals: Vec::new(),
+        preflight: Vec::new(),
+        waivers: Vec::new(),
         halt: None,
         announced_start: None,
         told_at: now,
@@ -139,6 +142,7 @@ fn evolve_release(release: &mut Release, now: Timestamp, event: &Event) {
         Event::ApprovalExpired { actor, role } => {
             release.approvals.retain(|approval| approval.actor != *actor || approval.role != *role);
         }
+        Event::CheckWaived { waiver } => release.waivers.push(waiver.clone()),
         Event::StartAnnounced { start_at } => release.announced_start = Some(*start_at),
         Event::StartWithdrawn { .. } => release.announced_start = None,
         Event::StepPassed { step } => {

@@ -5,9 +5,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::message;
-use crate::effect::{CheckResult, Evidence, Failure, Outcome, Refusal, RefusalKind};
+use crate::effect::{Evidence, Failure, Outcome, Refusal, RefusalKind};
 use crate::id::{AppName, Course, EffectId, MachineId, MachinePhase, Slot};
 use crate::plan::MachineAction;
+use crate::preflight::{Waiver, in_one_sentence, unwaived};
 use crate::state::{Attempt, End, MachineProgress, Progress, Release, State};
 
 /// How often an effect is attempted before it counts as failed.
@@ -50,11 +51,31 @@ pub(super) fn retry_at(now: Timestamp, tried: u32, pace: u32) -> Timestamp {
 
 fn step_ended(release: &mut Release, now: Timestamp, outcome: &Outcome) {
     let pace = release.run().plan.pace;
+    let is_preflight = release.is_in_preflight();
+    let mut waivers: &[Waiver] = &[];
+    if let Outcome::Done(Evidence::Checks(checks)) = outcome
+        && is_preflight
+    {
+        release.preflight.clone_from(checks);
+        waivers = &release.waivers;
+    }
+    // people hear at once of what they have to mend; nobody is there to do so in a rehearsal
+    let is_held = is_preflight && release.rehearsal.is_none();
+    let attempts_max = if is_held { 1 } else { ATTEMPTS_MAX };
+    let failed = match outcome {
+        Outcome::Done(Evidence::Checks(checks)) => {
+            let failed = unwaived(checks, waivers, now);
+            (!failed.is_empty()).then(|| in_one_sentence(&failed))
+        }
+        Outcome::Done(_) | Outcome::Refused(_) | Outcome::Failed(_) | Outcome::Unknown => None,
+    };
     if let Progress::Single(attempt) = &mut release.run_mut().progress {
         match outcome {
-            Outcome::Done(Evidence::Checks(checks)) => match failed_checks(checks) {
+            Outcome::Done(Evidence::Checks(_)) => match &failed {
                 None => attempt.end = Some(End::Done),
-                Some(failed) => failed_or_again(attempt, 1, now, pace, ATTEMPTS_MAX, failed),
+                Some(failed) => {
+                    failed_or_again(attempt, 1, now, pace, attempts_max, failed.clone());
+                }
             },
             Outcome::Done(_) => attempt.end = Some(End::Done),
             Outcome::Refused(refusal) => {
@@ -66,16 +87,6 @@ fn step_ended(release: &mut Release, now: Timestamp, outcome: &Outcome) {
             Outcome::Unknown => unknown(attempt, now, pace),
         }
     }
-}
-
-/// The checks that failed, in one sentence; `None` when all passed.
-fn failed_checks(checks: &[CheckResult]) -> Option<String> {
-    let failed: Vec<String> = checks
-        .iter()
-        .filter(|check| !check.passed)
-        .map(|check| format!("{}: {}", check.name, check.detail))
-        .collect();
-    (!failed.is_empty()).then(|| failed.join("; "))
 }
 
 fn failed_or_again(

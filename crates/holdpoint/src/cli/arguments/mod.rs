@@ -1,6 +1,7 @@
 //! The command line's definition: verbs, flags, environment variables and their help. What they
 //! do is in the file of each verb.
 
+pub mod preflight;
 mod window;
 
 use std::net::SocketAddr;
@@ -75,6 +76,8 @@ pub enum Verb {
     Timeline(Reading),
     /// Consent to the plan of the release that is under way
     Approve(Approve),
+    /// Let a pre-flight check that failed stand in nobody's way for a time
+    Waive(preflight::Waive),
     /// Stop the release at the next safe point
     Halt(Reasoned),
     /// Go on after a halt, or try again where the release is stuck
@@ -87,7 +90,7 @@ pub enum Verb {
     /// Look after the journal
     #[command(subcommand)]
     Journal(Journal),
-    /// Check the project's file and the app configs that it names
+    /// Check the project's file, the app configs that it names, and what must hold before a release
     Check(Check),
 }
 
@@ -103,6 +106,9 @@ pub struct Check {
     /// Count settings that Fly does not know as errors
     #[arg(long)]
     pub strict: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the type says it")]
+    pub preflight: preflight::Preflight,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the type says it")]
     pub reading: Reading,
