@@ -6,6 +6,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::flag::Flag;
 use crate::id::{IncidentId, PlanDigest};
 use crate::observation::ServiceFacts;
 use crate::preflight::Objection;
@@ -51,6 +52,13 @@ pub enum Command {
     },
     /// Let a pre-flight check that failed stand in nobody's way for a time.
     WaiveCheck(WaiveCheck),
+    /// Tell of what no signal shows: a release that goes forward goes back at once.
+    RaiseFlag {
+        /// What was seen.
+        flag: Flag,
+        /// In a sentence.
+        reason: String,
+    },
     /// Close an incident, so that hold points no longer wait for it.
     CloseIncident {
         /// Which.
@@ -193,6 +201,14 @@ pub enum Rejection {
         /// The id given.
         incident: IncidentId,
     },
+    /// The flag was raised before, and no release goes forward that it could turn back.
+    #[error("the {flag} flag is raised already: {incident} is open")]
+    AlreadyRaised {
+        /// The flag.
+        flag: Flag,
+        /// The incident that it opened.
+        incident: IncidentId,
+    },
 }
 
 impl Rejection {
@@ -230,6 +246,9 @@ impl Rejection {
             Self::NotFailed { failed, .. } => format!("these did: {}", failed.join(", ")),
             Self::NoWaiver(objection) => objection.hint(),
             Self::NoIncident { .. } => "list them with `holdpoint status`".to_owned(),
+            Self::AlreadyRaised { incident, .. } => format!(
+                "production is held by it until `holdpoint incident close {incident} --resolution …`"
+            ),
         }
     }
 }

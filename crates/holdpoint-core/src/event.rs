@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Rehearsal;
 use crate::effect::{Notice, Outcome};
+use crate::flag::Flag;
 use crate::gate::Finding;
 use crate::id::{EffectId, IncidentId, ReleaseId};
 use crate::observation::Observation;
@@ -110,6 +111,17 @@ pub enum Event {
     Breached {
         /// The gate's finding.
         finding: Finding,
+    },
+    /// Somebody told of what no signal shows.
+    FlagRaised {
+        /// What was seen.
+        flag: Flag,
+        /// By whom.
+        by: String,
+        /// In a sentence.
+        reason: String,
+        /// The incident that is opened for it.
+        incident: IncidentId,
     },
     /// The way back began.
     RollbackStarted {

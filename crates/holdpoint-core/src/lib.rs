@@ -15,6 +15,7 @@ pub mod command;
 pub mod effect;
 pub mod engine;
 pub mod event;
+pub mod flag;
 pub mod gate;
 pub mod id;
 pub mod journal;

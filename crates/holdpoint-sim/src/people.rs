@@ -2,6 +2,7 @@
 //! rollback, sometimes what must be refused.
 
 use holdpoint_core::command::{Actor, Command, Rehearsal, StartRelease, WaiveCheck};
+use holdpoint_core::flag::Flag;
 use holdpoint_core::id::{ImageDigest, PlanDigest};
 use holdpoint_core::project::Role;
 use holdpoint_core::state::{Release, State};
@@ -37,6 +38,11 @@ impl People {
     /// What somebody asks for now, if anything.
     pub fn ask(&mut self, swarm: &Swarm, state: &State, world: &World) -> Option<(Actor, Command)> {
         let is_wrong = self.dice.chance(swarm.wrong_permille);
+        // drawn only where flags are raised at all, so that other seeds stay as they are
+        if swarm.flag_permille > 0 && self.dice.chance(swarm.flag_permille) {
+            let (flag, reason) = (self.dice.pick(&Flag::ALL), "it smells".to_owned());
+            return Some((Actor::new("scanner"), Command::RaiseFlag { flag, reason }));
+        }
         let Some(release) = state.active() else {
             if is_wrong || self.releases_left == 0 {
                 return close_incident(state);

@@ -135,6 +135,8 @@ pub struct Swarm {
     pub steps_max: u64,
     /// Whether a healed world must also carry out one more release.
     pub one_more: bool,
+    /// A person raises a flag.
+    pub flag_permille: u32,
 }
 
 impl Swarm {
@@ -174,6 +176,7 @@ impl Swarm {
             rehearsal_speed: dice.pick(&[0, 0, 0, 10]),
             steps_max: dice.pick(&[40, 120, 300]),
             one_more: dice.chance(350),
+            flag_permille: dice.pick(&[0, 0, 0, 10, 50]),
         }
     }
 

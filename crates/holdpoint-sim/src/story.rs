@@ -65,6 +65,7 @@ pub fn event_line(event: &Event) -> String {
         | Event::Halted { .. }
         | Event::Resumed { .. }
         | Event::Breached { .. }
+        | Event::FlagRaised { .. }
         | Event::IncidentOpened { .. }
         | Event::IncidentClosed { .. }
         | Event::NoticeQueued { .. }

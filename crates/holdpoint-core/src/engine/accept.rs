@@ -61,6 +61,9 @@ fn accept_command(
             Ok(decide::roll_back(state, release, now, reason, Some(&actor.name)))
         }
         Command::WaiveCheck(wish) => preflight::waive(active(state)?, actor, now, wish),
+        Command::RaiseFlag { flag, reason } => {
+            decide::raise_flag(state, now, *flag, &actor.name, reason)
+        }
         Command::CloseIncident { incident, resolution } => {
             close_incident(state, actor, *incident, resolution)
         }

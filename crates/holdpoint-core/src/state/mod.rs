@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::flag::Flag;
 use crate::id::{EffectId, IncidentId, ReleaseId};
 use crate::planner::KnownMachines;
 use crate::project::Project;
@@ -27,6 +28,8 @@ pub struct State {
     pub releases: BTreeMap<ReleaseId, Release>,
     /// All incidents.
     pub incidents: BTreeMap<IncidentId, Incident>,
+    /// The newest incident that each flag opened.
+    pub flags: BTreeMap<Flag, IncidentId>,
     /// Messages that are still to be delivered, one for each channel that wants them.
     pub outbox: BTreeMap<EffectId, Message>,
     /// Channels and documents that take nothing, by their names.

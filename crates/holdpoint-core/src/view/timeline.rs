@@ -86,6 +86,9 @@ fn text(plan: Option<&Plan>, event: &Event) -> Option<String> {
         Event::Halted { by: None, reason } => format!("halted: {reason}"),
         Event::Resumed { by } => format!("continued by {by}"),
         Event::Breached { finding } => format!("breach: {finding}"),
+        Event::FlagRaised { flag, by, reason, .. } => {
+            format!("{flag} flag raised by {by}: {reason}")
+        }
         Event::RollbackStarted { reason, by: Some(by), .. } => {
             format!("rollback started by {by}: {reason}")
         }

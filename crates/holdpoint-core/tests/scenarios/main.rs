@@ -1,6 +1,7 @@
 //! What the core does in whole stories: a world goes in, a timeline comes out.
 
 mod crash_points;
+mod flags;
 mod found_by_simulation;
 mod preflight;
 mod stories;

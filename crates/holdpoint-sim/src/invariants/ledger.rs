@@ -139,6 +139,7 @@ impl Ledger {
             | Event::Halted { .. }
             | Event::Resumed { .. }
             | Event::Breached { .. }
+            | Event::FlagRaised { .. }
             | Event::DeliveryGivenUp { .. } => {}
         }
     }

@@ -5,6 +5,7 @@ mod approved_digest_only;
 mod calendar_respected;
 mod digests_only;
 mod every_wait_explained;
+mod flag_turns_back;
 mod inconclusive_never_promotes;
 mod journal_chain_intact;
 mod lease_held;
@@ -113,6 +114,7 @@ impl Default for Invariants {
                 Box::<preflight_holds::PreflightHolds>::default(),
                 Box::<same_bytes::SameBytes>::default(),
                 Box::<nothing_lost::NothingLost>::default(),
+                Box::<flag_turns_back::FlagTurnsBack>::default(),
             ],
         }
     }

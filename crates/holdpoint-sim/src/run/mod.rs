@@ -291,6 +291,10 @@ impl Simulation {
             return Ok(false);
         }
         if self.swarm.one_more && !self.is_last {
+            // a lease whose answer came too late stands in the way until it expires
+            if self.world.machines.values().any(|one| one.lease_at(self.now).is_some()) {
+                return Ok(false);
+            }
             self.start_last()?;
             return Ok(false);
         }

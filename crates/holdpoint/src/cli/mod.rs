@@ -28,7 +28,7 @@ use crate::exit_code::ExitCode;
 use crate::message::Problem;
 use crate::settings::Settings;
 
-use arguments::{Arguments, Incident, Journal, Verb};
+use arguments::{Arguments, Incident, Journal, RaiseFlag, Verb};
 
 /// Does what the command line asks for.
 ///
@@ -71,6 +71,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
         Verb::Rollback(rollback) => {
             let command = Command::Rollback { reason: rollback.reason };
             act::act(&settings, command, "cannot roll back").await
+        }
+        Verb::Flag(RaiseFlag { flag, reason }) => {
+            let refusal = format!("cannot raise the {flag} flag");
+            act::act(&settings, Command::RaiseFlag { flag, reason }, &refusal).await
         }
         Verb::Incident(Incident::Close { incident, resolution }) => {
             incident::close(&settings, incident, resolution).await

@@ -155,6 +155,9 @@ impl Progress {
                 marked("॥", format!("halted{by}: {reason}"))
             }
             Event::Resumed { by } => marked("·", format!("continued by {by}")),
+            Event::FlagRaised { flag, by, reason, .. } => {
+                marked("✖", format!("{flag} flag raised by {by}: {reason}"))
+            }
             Event::Breached { finding } => marked("✖", format!("breach: {finding}")),
             Event::RollbackStarted { reason, by, plan } => {
                 let by = by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));

@@ -43,6 +43,7 @@ impl StepNotes {
             | Event::Halted { .. }
             | Event::Resumed { .. }
             | Event::Breached { .. }
+            | Event::FlagRaised { .. }
             | Event::RollbackStarted { .. }
             | Event::IncidentOpened { .. }
             | Event::IncidentClosed { .. }

@@ -8,7 +8,7 @@ use super::hold;
 use super::messages::{Draft, Messages};
 use crate::event::{Ending, Event};
 use crate::gate::{human_secs, percent, percentile_ms, seconds};
-use crate::id::{AppName, Course, Environment};
+use crate::id::{AppName, Course, Environment, IncidentId};
 use crate::notice::{Fact, Milestone, NoticeKind};
 use crate::observation::Sample;
 use crate::plan::{Step, StepKind};
@@ -153,6 +153,17 @@ pub(super) fn rolling_back(
         .tell(Draft::new(NoticeKind::Rollback, text).at(environment))
         .lines("ROLLBACK INITIATED", lines)
         .events()
+}
+
+/// A flag was raised while no release goes forward.
+pub(super) fn flag_raised(
+    state: &State,
+    incident: IncidentId,
+    why: &str,
+    now: Timestamp,
+) -> Vec<Event> {
+    let text = format!("{why}; production is held until {incident} is closed");
+    Messages::of_newest(state, now).notice(NoticeKind::Incident, text).events()
 }
 
 /// The last word on a release.

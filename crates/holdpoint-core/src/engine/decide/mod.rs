@@ -5,6 +5,7 @@
 
 pub(super) mod announcement;
 mod delivery;
+mod flag;
 pub(super) mod hold;
 mod incident;
 mod messages;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use crate::event::Event;
 use crate::state::State;
 
+pub(super) use flag::raise as raise_flag;
 pub(super) use rollback::roll_back;
 
 /// The next decision, or nothing. What becomes of messages comes after the release: it never

@@ -32,6 +32,9 @@ pub(super) fn evolve(state: &mut State, now: Timestamp, event: &Event) {
                 incident.closed = Some(Closed { at: now, by, resolution });
             }
         }
+        Event::FlagRaised { flag, incident, .. } => {
+            state.flags.insert(*flag, *incident);
+        }
         Event::NoticeQueued { number, notice, channels } => {
             message::notice_queued(state, *number, notice, channels);
             if let Some(release) = state.active_mut()
@@ -165,6 +168,7 @@ fn evolve_release(release: &mut Release, now: Timestamp, event: &Event) {
         | Event::EffectEnded { .. }
         | Event::IncidentOpened { .. }
         | Event::IncidentClosed { .. }
+        | Event::FlagRaised { .. }
         | Event::NoticeQueued { .. }
         | Event::LinesQueued { .. }
         | Event::DeliveryGivenUp { .. } => {}

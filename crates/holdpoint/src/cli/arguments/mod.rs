@@ -1,6 +1,7 @@
 //! The command line's definition: verbs, flags, environment variables and their help. What they
 //! do is in the file of each verb.
 
+mod flag;
 pub mod preflight;
 mod window;
 
@@ -13,6 +14,7 @@ use semver::Version;
 
 use crate::exit_code::ExitCode;
 
+pub use flag::RaiseFlag;
 pub use window::Window;
 
 /// Takes a version of a set of services to production, and back if it must.
@@ -84,6 +86,8 @@ pub enum Verb {
     Continue,
     /// Put the previous version back now
     Rollback(Reasoned),
+    /// Tell of a security issue or of damaged data: a release under way goes back at once
+    Flag(RaiseFlag),
     /// Look after incidents
     #[command(subcommand)]
     Incident(Incident),
