@@ -25,5 +25,6 @@ pub mod plan;
 pub mod planner;
 pub mod preflight;
 pub mod project;
+pub mod sizing;
 pub mod state;
 pub mod view;

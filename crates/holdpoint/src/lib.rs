@@ -16,5 +16,6 @@ pub mod message;
 pub mod project_file;
 pub mod rehearsal;
 pub mod render;
+pub mod scaling;
 pub mod settings;
 pub mod variables;

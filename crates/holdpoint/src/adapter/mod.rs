@@ -15,4 +15,5 @@ pub mod preflight;
 pub mod probe;
 pub mod prometheus_text;
 pub mod telemetry;
+pub mod usage;
 pub mod vcs;

@@ -16,6 +16,7 @@ mod preflight;
 mod rehearse;
 mod release;
 mod resume;
+mod scale;
 mod status;
 mod timeline;
 mod up;
@@ -76,6 +77,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             let refusal = format!("cannot raise the {flag} flag");
             act::act(&settings, Command::RaiseFlag { flag, reason }, &refusal).await
         }
+        Verb::Scale(flags) => Box::pin(scale::scale(&settings, &flags)).await,
         Verb::Incident(Incident::Close { incident, resolution }) => {
             incident::close(&settings, incident, resolution).await
         }

@@ -2,6 +2,7 @@
 //! what is said when something is wrong.
 
 mod check;
+mod scale;
 mod window;
 
 use std::fs;

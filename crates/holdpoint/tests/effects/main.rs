@@ -4,6 +4,7 @@
 mod logs;
 mod preflight;
 mod relay;
+mod scaling;
 mod world;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@ const CPUS: std::ops::RangeInclusive<i64> = 0..=1024;
 const MEMORY_MB: std::ops::RangeInclusive<i64> = 0..=16 * 1024 * 1024;
 
 /// The names under which the section is known, in the order in which Fly's client reads them.
-const SPELLINGS: [&str; 3] = ["compute", "computes", "vm"];
+pub(super) const SPELLINGS: [&str; 3] = ["compute", "computes", "vm"];
 
 /// The size with a GPU, when no other is named.
 const GPU_SIZE: &str = "performance-8x";

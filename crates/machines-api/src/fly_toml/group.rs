@@ -58,8 +58,13 @@ pub(super) fn default_of(processes: &BTreeMap<String, String>) -> &str {
 
 /// The last setting that names the group goes before those that are for all.
 pub(super) fn last_for<'a, T>(settings: &'a [PerGroup<T>], group: &str) -> Option<&'a T> {
-    let named = settings.iter().rev().find(|it| !it.processes.is_empty() && it.is_for(group));
-    named.or_else(|| settings.iter().rev().find(|it| it.is_for(group))).map(|it| &it.value)
+    settings.get(last_index_for(settings, group)?).map(|it| &it.value)
+}
+
+/// The place of that setting in the list.
+pub(super) fn last_index_for<T>(settings: &[PerGroup<T>], group: &str) -> Option<usize> {
+    let named = settings.iter().rposition(|it| !it.processes.is_empty() && it.is_for(group));
+    named.or_else(|| settings.iter().rposition(|it| it.is_for(group)))
 }
 
 /// Every process group that a section names exists, with `[processes]` every service names its

@@ -15,6 +15,7 @@ mod machine;
 mod mounts;
 mod process;
 mod repair;
+mod resize;
 mod schema;
 mod section;
 mod services;
@@ -30,6 +31,7 @@ pub use self::files::LocalFileError;
 use self::files::MachineFile;
 use self::group::{PerGroup, last_for};
 pub use self::repair::{Fixed, fix};
+pub use self::resize::{with_min_machines_running, with_size};
 use self::section::{Form, Section};
 use crate::types::{Autostop, Check, Guest, Init, Mount, Restart, Service, StopConfig};
 

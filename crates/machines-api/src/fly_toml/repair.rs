@@ -171,7 +171,7 @@ fn apply(document: &mut DocumentMut, repair: &Repair) -> Option<()> {
 }
 
 /// Keeps the comment behind the value.
-fn replace_value(item: &mut Item, mut written: Value) {
+pub(super) fn replace_value(item: &mut Item, mut written: Value) {
     let decor = item.as_value().map(|value| value.decor().clone());
     if let Some(decor) = decor {
         *written.decor_mut() = decor;
@@ -228,7 +228,10 @@ fn item<'a>(document: &'a mut DocumentMut, place: &[Step]) -> Option<&'a mut Ite
     }
 }
 
-fn table_like<'a>(document: &'a mut DocumentMut, way: &[Step]) -> Option<&'a mut dyn TableLike> {
+pub(super) fn table_like<'a>(
+    document: &'a mut DocumentMut,
+    way: &[Step],
+) -> Option<&'a mut dyn TableLike> {
     let mut table: &mut dyn TableLike = document.as_table_mut();
     let mut steps = way.iter().peekable();
     while let Some(step) = steps.next() {

@@ -2,6 +2,7 @@
 //! effect that was done before is not done again; it never decides what to do next.
 
 mod address;
+mod fleet;
 mod health;
 mod lease;
 mod machine;

@@ -248,7 +248,7 @@ fn group_facts(
 }
 
 /// Machines of other groups (release commands, consoles) and those that are gone are not ours.
-fn is_of_group(machine: &Machine, group: &str, is_default: bool) -> bool {
+pub(super) fn is_of_group(machine: &Machine, group: &str, is_default: bool) -> bool {
     if matches!(machine.state, MachineState::Destroyed | MachineState::Destroying) {
         return false;
     }

@@ -3,6 +3,7 @@
 
 mod flag;
 pub mod preflight;
+mod scale;
 mod window;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use semver::Version;
 use crate::exit_code::ExitCode;
 
 pub use flag::RaiseFlag;
+pub use scale::{Scale, ScaleAdvice, ScaleOrder, ScaleVerb};
 pub use window::Window;
 
 /// Takes a version of a set of services to production, and back if it must.
@@ -88,6 +90,8 @@ pub enum Verb {
     Rollback(Reasoned),
     /// Tell of a security issue or of damaged data: a release under way goes back at once
     Flag(RaiseFlag),
+    /// Change the size or number of a service's machines, or say what it should be
+    Scale(Scale),
     /// Look after incidents
     #[command(subcommand)]
     Incident(Incident),
