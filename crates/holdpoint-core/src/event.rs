@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::CompanyEvent;
 use crate::command::Rehearsal;
 use crate::effect::{Notice, Outcome};
 use crate::flag::Flag;
@@ -42,6 +43,20 @@ pub enum Event {
     },
     /// Signals arrived.
     Observed(Observation),
+    /// A calendar of the company was read.
+    CalendarRead {
+        /// Its name.
+        calendar: String,
+        /// The events that count; `None` when they are those of the reading before.
+        events: Option<Vec<CompanyEvent>>,
+    },
+    /// A calendar of the company could not be read.
+    CalendarFailed {
+        /// Its name.
+        calendar: String,
+        /// Why.
+        problem: String,
+    },
     /// A soak's count began.
     SoakStarted {
         /// The step's number.

@@ -53,6 +53,8 @@ pub fn event_line(event: &Event) -> String {
         Event::StepStarted { .. }
         | Event::WaveStarted { .. }
         | Event::Observed(_)
+        | Event::CalendarRead { .. }
+        | Event::CalendarFailed { .. }
         | Event::SoakStarted { .. }
         | Event::SoakInterrupted { .. }
         | Event::Approved { .. }

@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod drill_record;
 pub mod executor;
 pub mod exit_code;
+pub mod first_project;
 pub mod http;
 pub mod images;
 pub mod message;

@@ -8,12 +8,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use holdpoint_core::id::Environment;
-use holdpoint_core::project::{self, Project, Severity};
+use holdpoint_core::project::{self, CalendarSource, Project, Severity, WhenUnreadable};
 use jiff::Timestamp;
 use machines_api::fly_toml;
 use serde::Serialize;
 
 use crate::adapter::clock::Clock;
+use crate::adapter::company_calendar::CalendarReader;
 use crate::exit_code::ExitCode;
 use crate::message::Problem;
 use crate::render::excerpt::excerpt;
@@ -100,8 +101,10 @@ pub fn check(path: &Path, unknown_keys: fly_toml::Severity) -> Result<Checked, P
     let Some(project) = checked.project.clone() else {
         return Ok(checked);
     };
-    checked.check_windows(path, Clock::real().now());
+    let now = Clock::real().now();
+    checked.check_windows(path, now);
     let folder = path.parent().unwrap_or(Path::new(""));
+    checked.check_calendars(&project, folder, now);
     for service in &project.services {
         for environment in [Environment::Staging, Environment::Production] {
             let config = folder.join(&service.placement(environment).config);
@@ -222,6 +225,33 @@ impl Checked {
         self.findings.extend(found.into_iter().map(|one| project_finding(path, one)));
     }
 
+    /// Adds what is wrong with the company's calendars, as far as they are files.
+    fn check_calendars(&mut self, project: &Project, folder: &Path, now: Timestamp) {
+        let reader = CalendarReader::new(project, folder);
+        for calendar in &project.calendar.events {
+            let CalendarSource::File(name) = &calendar.source else { continue };
+            self.files += 1;
+            let (text, read) = reader.read_file(calendar, now);
+            let Err(unreadable) = read else { continue };
+            let file = folder.join(name);
+            let line = unreadable.line.unwrap_or(1);
+            self.findings.push(Finding {
+                file: file.clone(),
+                severity: match calendar.when_unreadable {
+                    WhenUnreadable::Hold => Severity::Error,
+                    WhenUnreadable::Ignore => Severity::Warning,
+                },
+                line,
+                column: 1,
+                span: span_of_line(&text, line),
+                message: format!("calendar `{}`: {}", calendar.name, unreadable.message),
+                hint: unreadable.hint,
+                fixable: false,
+            });
+            self.texts.insert(file, text);
+        }
+    }
+
     fn problem(&self, path: &Path) -> Problem {
         let errors = self.count(Severity::Error);
         let noun = if errors == 1 { "error" } else { "errors" };
@@ -287,6 +317,13 @@ impl Checked {
         self.findings.extend(diagnostics.into_iter().map(|it| finding(&path, it)));
         self.texts.insert(path, text);
     }
+}
+
+/// The bytes of a line, from 1.
+fn span_of_line(text: &str, line: usize) -> Range<usize> {
+    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let rest = text.get(start..).unwrap_or_default();
+    start..start + rest.find(['\r', '\n']).unwrap_or(rest.len())
 }
 
 fn project_finding(file: &Path, diagnostic: project::Diagnostic) -> Finding {

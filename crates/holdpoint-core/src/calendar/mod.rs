@@ -3,6 +3,7 @@
 //! answers for it; it has no clock and waits for nothing. Whether an incident
 //! is open is the engine's knowledge, not the calendar's.
 
+mod company;
 mod holiday;
 mod status;
 
@@ -12,6 +13,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::project::{CalendarPolicy, Day, Freeze, Holidays, MINUTES_PER_DAY, Project, Window};
 
+pub use company::{
+    COMPANY_EVENTS_MAX, CalendarReading, CompanyEvent, KnownCalendar, KnownCalendars,
+};
 pub use status::{CalendarStatus, ClosedReason, Opening};
 
 /// How far ahead an opening is looked for: a year and the days that a holiday or
@@ -25,6 +29,9 @@ pub struct Calendar {
     windows: Vec<Window>,
     policy: CalendarPolicy,
     freezes: Vec<Freeze>,
+    company: Vec<CompanyEvent>,
+    /// Calendars that must be known and are not. Nobody can tell when they will be.
+    unknown: Vec<ClosedReason>,
 }
 
 impl Calendar {
@@ -37,7 +44,15 @@ impl Calendar {
             windows: project.windows.clone(),
             policy: project.calendar.clone(),
             freezes: project.freezes.clone(),
+            company: Vec::new(),
+            unknown: Vec::new(),
         }
+    }
+
+    /// The project's calendar with the company's events, as far as they are known at `now`.
+    pub fn with_company(project: &Project, known: &KnownCalendars, now: Timestamp) -> Self {
+        let (company, unknown) = company::known_at(&project.calendar.events, known, now);
+        Self { company, unknown, ..Self::new(project) }
     }
 
     /// Whether a production step may start at this instant, till or from when, and why not.
@@ -48,6 +63,9 @@ impl Calendar {
                 closes_at: self.first_after(now, |at| !self.is_open(at)),
                 window: window.name.clone(),
             },
+            Some(_) | None if !self.unknown.is_empty() => {
+                CalendarStatus::Closed { opens_at: None, reasons }
+            }
             Some(_) | None => CalendarStatus::Closed {
                 opens_at: self.first_after(now, |at| self.is_open(at)),
                 reasons,
@@ -111,6 +129,7 @@ impl Calendar {
         let date = self.local(at).date();
         self.window_at(at).is_some()
             && !self.freezes.iter().any(|freeze| holds(freeze, at))
+            && !self.company.iter().any(|event| event.from <= at && at < event.to)
             && self.holiday(date).is_none()
             && !self.is_quarter_end(date)
             && !self.is_month_end(date)
@@ -130,6 +149,12 @@ impl Calendar {
                 until: freeze.to,
             })
             .collect();
+        reasons.extend(self.unknown.iter().cloned());
+        let company = self.company.iter().filter(|event| event.from <= at && at < event.to);
+        reasons.extend(company.map(|event| ClosedReason::CompanyEvent {
+            summary: event.summary.clone(),
+            until: event.to,
+        }));
         if let Some(name) = self.holiday(date) {
             let until = self.start_of_day_after(date);
             reasons.push(ClosedReason::Holiday { name: name.to_owned(), until });
@@ -207,7 +232,8 @@ impl Calendar {
             .flatten();
         let jump = self.zone.following(now).next().map(|transition| transition.timestamp());
         let freezes = self.freezes.iter().flat_map(|freeze| [freeze.from, freeze.to]);
-        edges.chain(jump).chain(freezes).filter(|at| *at > now).min()
+        let company = self.company.iter().flat_map(|event| [event.from, event.to]);
+        edges.chain(jump).chain(freezes).chain(company).filter(|at| *at > now).min()
     }
 
     fn start_of_day_after(&self, date: Date) -> Timestamp {

@@ -88,6 +88,20 @@ pub enum ClosedReason {
         /// When it ends.
         until: Timestamp,
     },
+    /// A calendar of the company must be known and is not.
+    CalendarUnreadable {
+        /// Its name.
+        calendar: String,
+        /// Why it is not known.
+        problem: String,
+    },
+    /// The company does something that production steps must not disturb.
+    CompanyEvent {
+        /// What it is called.
+        summary: String,
+        /// When it is over.
+        until: Timestamp,
+    },
     /// The local date is a public holiday, or the working day on which one is observed.
     Holiday {
         /// The holiday's name.
@@ -118,10 +132,12 @@ impl ClosedReason {
     pub fn until(&self) -> Option<Timestamp> {
         match self {
             Self::Freeze { until, .. }
+            | Self::CompanyEvent { until, .. }
             | Self::Holiday { until, .. }
             | Self::QuarterEnd { until }
             | Self::MonthEnd { until } => Some(*until),
             Self::OutsideWindow { next } => *next,
+            Self::CalendarUnreadable { .. } => None,
         }
     }
 
@@ -130,6 +146,12 @@ impl ClosedReason {
         match self {
             Self::Freeze { name, owner, reason, until } => {
                 format!("freeze `{name}` of {owner} until {}: {reason}", local(*until, zone))
+            }
+            Self::CalendarUnreadable { calendar, problem } => {
+                format!("calendar `{calendar}` is not known: {problem}")
+            }
+            Self::CompanyEvent { summary, until } => {
+                format!("company event \"{summary}\" until {}", local(*until, zone))
             }
             Self::Holiday { name, until } => {
                 format!("holiday ({name}) until {}", local(*until, zone))

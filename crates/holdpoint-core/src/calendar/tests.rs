@@ -13,6 +13,8 @@ fn calendar(zone_name: &str, windows: Vec<Window>) -> Calendar {
         windows,
         policy: CalendarPolicy::default(),
         freezes: Vec::new(),
+        company: Vec::new(),
+        unknown: Vec::new(),
     }
 }
 
@@ -134,6 +136,7 @@ fn nothing_within_a_year_is_said_and_not_searched_for_ever() {
         holidays: Holidays::None,
         avoid_month_end: false,
         freeze_quarter_end_days: 0,
+        events: Vec::new(),
     };
     assert_snapshot!(told(&always, "2026-12-01T17:00:00Z"), @"window `midweek` is open for a year and longer");
 }
@@ -242,6 +245,7 @@ fn any_calendar_and_minute() -> impl Strategy<Value = (Calendar, i64)> {
                 holidays: if holidays { Holidays::UsFederal } else { Holidays::None },
                 avoid_month_end,
                 freeze_quarter_end_days,
+                events: Vec::new(),
             };
             calendar.freezes = freezes
                 .into_iter()

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use super::{effects, preflight};
+use crate::calendar::CalendarReading;
 use crate::command::{Actor, Command, Rejection, StartRelease};
 use crate::engine::{Input, decide};
 use crate::event::{Ending, Event, ReleaseStarted};
@@ -31,7 +32,26 @@ pub(super) fn accept(state: &State, now: Timestamp, input: Input) -> Result<Vec<
                 .is_some_and(|release| release.watched().contains(&observation.environment));
             Ok(watched.then_some(Event::Observed(observation)).into_iter().collect())
         }
+        Input::CalendarRead(calendar, reading) => Ok(calendar_read(state, calendar, reading)),
         Input::Tick => Ok(Vec::new()),
+    }
+}
+
+/// That a calendar is as it was, or fails as it did, needs few bytes or none.
+fn calendar_read(state: &State, calendar: String, reading: CalendarReading) -> Vec<Event> {
+    let known = state.company_calendars.get(&calendar);
+    match reading {
+        CalendarReading::Read(events) => {
+            let is_same = known.is_some_and(|it| it.read_at.is_some() && it.events == events);
+            let events = Some(events).filter(|_| !is_same);
+            vec![Event::CalendarRead { calendar, events }]
+        }
+        CalendarReading::Failed(problem) => {
+            let failing = known.and_then(|known| known.failing.as_ref());
+            let is_same = failing.is_some_and(|(_, earlier)| *earlier == problem);
+            let event = Event::CalendarFailed { calendar, problem };
+            Some(event).filter(|_| !is_same).into_iter().collect()
+        }
     }
 }
 

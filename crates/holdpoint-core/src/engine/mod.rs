@@ -17,6 +17,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
+use crate::calendar::CalendarReading;
 use crate::command::{Actor, Command, Rejection};
 use crate::effect::{Effect, Outcome};
 use crate::event::Event;
@@ -40,6 +41,8 @@ pub enum Input {
     Outcome(EffectId, Outcome),
     /// Signals arrived.
     Observed(Observation),
+    /// A calendar of the company, by its name, was read, or could not be.
+    CalendarRead(String, CalendarReading),
     /// Nothing but time has passed.
     Tick,
 }

@@ -3,6 +3,7 @@
 //! opens no file, so whether a named file exists is a pre-flight check's affair.
 
 mod channel;
+mod company_calendar;
 mod diagnostic;
 mod duration;
 mod gates;
@@ -28,6 +29,7 @@ use report::Report;
 use similar::did_you_mean;
 
 pub use channel::{Channel, EventFormat, MailSecurity, MailServer, Medium, WebhookAddress};
+pub use company_calendar::{CalendarSource, CompanyCalendar, WhenUnreadable};
 pub use diagnostic::{Diagnostic, Severity};
 pub use gates::GatePolicy;
 pub use notify::Notify;

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
+use super::company_calendar::CompanyCalendar;
 use super::people::Person;
 use super::reader::{Table, Value};
 use super::report::Report;
@@ -185,6 +186,9 @@ pub struct CalendarPolicy {
     pub avoid_month_end: bool,
     /// How many of the last days of a quarter are closed; 0 for none, at most 31.
     pub freeze_quarter_end_days: u32,
+    /// Calendars of the company, whose events close production.
+    #[serde(default)]
+    pub events: Vec<CompanyCalendar>,
 }
 
 impl CalendarPolicy {
@@ -202,6 +206,7 @@ impl CalendarPolicy {
             if let Some(days) = days.and_then(|value| value.number(&(0..=QUARTER_END_LIMIT))) {
                 policy.freeze_quarter_end_days = u32::try_from(days).unwrap_or(0);
             }
+            policy.events = CompanyCalendar::read_all(table);
         });
         policy
     }
@@ -209,7 +214,12 @@ impl CalendarPolicy {
 
 impl Default for CalendarPolicy {
     fn default() -> Self {
-        Self { holidays: Holidays::UsFederal, avoid_month_end: true, freeze_quarter_end_days: 7 }
+        Self {
+            holidays: Holidays::UsFederal,
+            avoid_month_end: true,
+            freeze_quarter_end_days: 7,
+            events: Vec::new(),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::KnownCalendars;
 use crate::flag::Flag;
 use crate::id::{EffectId, IncidentId, ReleaseId};
 use crate::planner::KnownMachines;
@@ -38,6 +39,9 @@ pub struct State {
     pub next_message: u64,
     /// Machines known per app.
     pub known_machines: KnownMachines,
+    /// What is known of the company's calendars.
+    #[serde(default)]
+    pub company_calendars: KnownCalendars,
 }
 
 /// An open or closed problem.

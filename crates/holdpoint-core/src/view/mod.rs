@@ -7,7 +7,7 @@ mod timeline;
 mod window;
 
 pub use plan_text::plan_text;
-pub use status::{ReleaseStatus, Status, StepStatus, StepWord, status};
+pub use status::{ReleaseStatus, Status, StepStatus, StepWord, UnreadCalendar, status};
 pub use timeline::{TimelineEntry, timeline};
 pub use window::{ClosedBy, WindowView, window};
 

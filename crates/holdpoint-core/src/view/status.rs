@@ -11,7 +11,7 @@ use crate::event::Ending;
 use crate::gate::Verdict;
 use crate::id::{Course, IncidentId, PlanDigest, ReleaseId};
 use crate::preflight::Waiver;
-use crate::project::Role;
+use crate::project::{Role, WhenUnreadable};
 use crate::state::{DeliveryTrouble, Release, Run, State};
 
 /// Where a project stands.
@@ -27,6 +27,22 @@ pub struct Status {
     pub messages_waiting: usize,
     /// Channels and documents that take nothing.
     pub delivery_troubles: BTreeMap<String, DeliveryTrouble>,
+    /// Calendars of the company that can't be read.
+    #[serde(default)]
+    pub unread_calendars: Vec<UnreadCalendar>,
+}
+
+/// A calendar of the company that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadCalendar {
+    /// Its name.
+    pub calendar: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub problem: String,
+    /// From when on production is held for that; `None` where the project goes on without it.
+    pub holds_from: Option<Timestamp>,
 }
 
 /// Where a release stands.
@@ -107,7 +123,22 @@ pub fn status(state: &State, now: Timestamp) -> Status {
         open_incidents: open.map(|(id, incident)| (*id, incident.title.clone())).collect(),
         messages_waiting: state.outbox.len(),
         delivery_troubles: state.delivery_troubles.clone(),
+        unread_calendars: state.active().map_or_else(Vec::new, |one| unread(state, one)),
     }
+}
+
+fn unread(state: &State, release: &Release) -> Vec<UnreadCalendar> {
+    let calendars = release.project.calendar.events.iter();
+    calendars
+        .filter_map(|calendar| {
+            let known = state.company_calendars.get(&calendar.name)?;
+            let (since, problem) = known.failing.clone()?;
+            let holds = calendar.when_unreadable == WhenUnreadable::Hold;
+            let holds_from = known.stale_at(calendar).unwrap_or(since);
+            let holds_from = Some(holds_from).filter(|_| holds);
+            Some(UnreadCalendar { calendar: calendar.name.clone(), since, problem, holds_from })
+        })
+        .collect()
 }
 
 fn release_status(state: &State, release: &Release, now: Timestamp) -> ReleaseStatus {

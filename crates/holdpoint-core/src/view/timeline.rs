@@ -63,7 +63,13 @@ fn text(plan: Option<&Plan>, event: &Event) -> Option<String> {
         Event::StepStarted { step } => format!("{}: started", name(step)),
         Event::WaveStarted { step, wave } => format!("{}: wave {}", name(step), wave + 1),
         Event::EffectEnded { effect, outcome } => return effect_text(plan, effect, outcome),
-        Event::Observed(_) => return None,
+        Event::Observed(_) | Event::CalendarRead { events: None, .. } => return None,
+        Event::CalendarRead { calendar, events: Some(events) } => {
+            format!("calendar `{calendar}` read: {} events that close production", events.len())
+        }
+        Event::CalendarFailed { calendar, problem } => {
+            format!("calendar `{calendar}` could not be read: {problem}")
+        }
         Event::SoakStarted { step } => format!("{}: every gate holds", name(step)),
         Event::SoakInterrupted { step, reason } => {
             format!("{}: begins anew: {reason}", name(step))

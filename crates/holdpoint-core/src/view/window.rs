@@ -20,7 +20,7 @@ pub struct WindowView {
     /// When it closes; `None` when it is closed or stays open for more than a year.
     pub closes_at: Option<Timestamp>,
     /// When the next one opens, without one that is open; `None` when none does within a year, or
-    /// when an open incident has to be closed first.
+    /// when an open incident has to be closed or a calendar be read first.
     pub opens_at: Option<Timestamp>,
     /// Why production may not be changed, the strongest first; empty when it may.
     pub closed_by: Vec<ClosedBy>,
@@ -39,9 +39,16 @@ pub struct ClosedBy {
     pub until: Option<Timestamp>,
 }
 
-/// What the project's rules and the open incidents say of this time.
-pub fn window(project: &Project, state: &State, at: Timestamp, count: usize) -> WindowView {
-    let calendar = Calendar::new(project);
+/// What the project's rules, the company's calendars as they are known at `now`, and the open
+/// incidents say of the time `at`.
+pub fn window(
+    project: &Project,
+    state: &State,
+    now: Timestamp,
+    at: Timestamp,
+    count: usize,
+) -> WindowView {
+    let calendar = Calendar::with_company(project, &state.company_calendars, now);
     let mut closed_by: Vec<ClosedBy> = state
         .incidents
         .iter()
@@ -52,9 +59,11 @@ pub fn window(project: &Project, state: &State, at: Timestamp, count: usize) -> 
         })
         .collect();
     let has_incident = !closed_by.is_empty();
+    let mut is_known = true;
     let (window, closes_at) = match calendar.status(at) {
         CalendarStatus::Open { closes_at, window } => (Some(window), closes_at),
-        CalendarStatus::Closed { reasons, .. } => {
+        CalendarStatus::Closed { reasons, opens_at } => {
+            is_known = opens_at.is_some();
             closed_by.extend(reasons.iter().map(|reason| ClosedBy {
                 reason: calendar.describe_reason(reason),
                 until: reason.until(),
@@ -70,7 +79,7 @@ pub fn window(project: &Project, state: &State, at: Timestamp, count: usize) -> 
         is_open,
         window: window.filter(|_| is_open),
         closes_at: closes_at.filter(|_| is_open),
-        opens_at: first.filter(|_| !has_incident),
+        opens_at: first.filter(|_| is_known && !has_incident),
         closed_by,
         openings,
         ruled_otherwise: ruled_otherwise(project, state),
@@ -158,6 +167,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
+    use crate::calendar::{CalendarReading, CompanyEvent, KnownCalendar};
     use crate::id::IncidentId;
     use crate::project::{Freeze, Window, parse};
     use crate::state::Incident;
@@ -186,7 +196,7 @@ production = { config = "production.toml" }
     }
 
     fn told(project: &Project, now: &str) -> String {
-        window(project, &State::default(), at(now), 3).text(project)
+        window(project, &State::default(), at(now), at(now), 3).text(project)
     }
 
     #[test]
@@ -232,7 +242,8 @@ production = { config = "production.toml" }
         };
         state.incidents.insert(IncidentId(4), incident);
         let project = shop();
-        let view = window(&project, &state, at("2026-12-02T17:00:00Z"), 1);
+        let view =
+            window(&project, &state, at("2026-12-02T17:00:00Z"), at("2026-12-02T17:00:00Z"), 1);
         assert!(!view.is_open && view.opens_at.is_none() && view.window.is_none());
         assert_snapshot!(view.text(&project));
         assert_snapshot!("incident_next", view.next_text(&project));
@@ -241,10 +252,40 @@ production = { config = "production.toml" }
     #[test]
     fn next_says_when_and_why_not_now() {
         let project = shop();
-        let view = window(&project, &State::default(), at("2026-11-26T04:00:00Z"), 1);
+        let view = window(
+            &project,
+            &State::default(),
+            at("2026-11-26T04:00:00Z"),
+            at("2026-11-26T04:00:00Z"),
+            1,
+        );
         assert_snapshot!(view.next_text(&project));
-        let view = window(&project, &State::default(), at("2026-12-02T17:00:00Z"), 1);
+        let view = window(
+            &project,
+            &State::default(),
+            at("2026-12-02T17:00:00Z"),
+            at("2026-12-02T17:00:00Z"),
+            1,
+        );
         assert_snapshot!("next_while_open", view.next_text(&project));
+    }
+
+    #[test]
+    fn a_company_event_closes_a_window_and_a_calendar_that_is_not_known_closes_all() {
+        let rest = "[[calendar.events]]\nname = \"company\"\nsource = \"company.ics\"\n";
+        let project = parse(&format!("{SHOP}{rest}")).0.expect("a sound project");
+        let (now, mut state) = (at("2026-12-02T17:00:00Z"), State::default());
+        let told = |state: &State| window(&project, state, now, now, 1).text(&project);
+        assert_snapshot!("calendar_never_read", told(&state));
+        let event = CompanyEvent {
+            from: at("2026-12-02T16:30:00Z"),
+            to: at("2026-12-03T18:00:00Z"),
+            summary: "All hands".to_owned(),
+        };
+        let mut known = KnownCalendar::default();
+        known.learn(now, &CalendarReading::Read(vec![event]));
+        state.company_calendars.insert("company".to_owned(), known);
+        assert_snapshot!("company_event", told(&state));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the core does in whole stories: a world goes in, a timeline comes out.
 
+mod company_calendars;
 mod crash_points;
 mod flags;
 mod found_by_simulation;

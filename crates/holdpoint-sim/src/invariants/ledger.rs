@@ -128,6 +128,8 @@ impl Ledger {
             | Event::RollbackStarted { .. } => self.fold_release(event),
             Event::ReleaseStarted(_)
             | Event::Observed(_)
+            | Event::CalendarRead { .. }
+            | Event::CalendarFailed { .. }
             | Event::SoakStarted { .. }
             | Event::SoakInterrupted { .. }
             | Event::Approved { .. }

@@ -375,7 +375,7 @@ impl Simulation {
     fn input(&mut self, input: Input) -> Result<bool, Failure> {
         let command = match &input {
             Input::Command(actor, command) => Some((actor.clone(), command.clone())),
-            Input::Outcome(..) | Input::Observed(_) | Input::Tick => None,
+            Input::Outcome(..) | Input::Observed(_) | Input::CalendarRead(..) | Input::Tick => None,
         };
         let may_die = self.conductor.life < DEATHS_MAX;
         let permille = if may_die { self.swarm.crash_permille } else { 0 };

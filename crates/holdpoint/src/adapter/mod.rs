@@ -3,6 +3,7 @@
 pub mod app_logs;
 pub mod build;
 pub mod clock;
+pub mod company_calendar;
 pub mod documents;
 pub mod faults;
 pub(crate) mod files;

@@ -105,6 +105,23 @@ pub async fn version_at_head(directory: &Path) -> Result<Option<Version>, VcsErr
     Ok(versions.filter_map(|version| Version::parse(version).ok()).max())
 }
 
+/// The name that git signs commits with in this directory, if it has one.
+pub async fn author(directory: &Path) -> Option<String> {
+    let name = Git { directory }.text(&["config", "user.name"]).await.ok()?;
+    Some(name).filter(|name| !name.is_empty())
+}
+
+/// What counts as the main branch in this directory, if there is one.
+pub async fn main_branch(directory: &Path) -> Option<&'static str> {
+    let git = Git { directory };
+    for branch in MAIN_BRANCHES {
+        if git.commit(branch).await.ok()?.is_some() {
+            return Some(branch);
+        }
+    }
+    None
+}
+
 struct Git<'a> {
     directory: &'a Path,
 }

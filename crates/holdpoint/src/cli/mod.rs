@@ -4,13 +4,17 @@
 
 mod act;
 pub mod arguments;
+mod calendars;
 mod check;
+mod completions;
 mod drive;
 mod fault;
 mod fly_environment;
 mod incident;
+mod init;
 mod journal;
 mod logs;
+mod man;
 mod plan;
 mod preflight;
 mod rehearse;
@@ -52,11 +56,25 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
     if let Verb::Fault(fault) = verb {
         return fault::fault(&shared, fault).await;
     }
+    if let Verb::Init(flags) = verb {
+        return init::init(&flags).await;
+    }
+    if let Verb::Completions(flags) = verb {
+        return Ok(completions::completions(&flags));
+    }
+    if let Verb::Man(flags) = verb {
+        return man::man(&flags);
+    }
     let settings = Settings::resolve(&shared)?;
     match verb {
-        Verb::Rehearse(_) | Verb::Up(_) | Verb::Logs(_) | Verb::Fault(_) | Verb::Check(_) => {
-            Ok(ExitCode::Done)
-        }
+        Verb::Rehearse(_)
+        | Verb::Up(_)
+        | Verb::Logs(_)
+        | Verb::Fault(_)
+        | Verb::Check(_)
+        | Verb::Init(_)
+        | Verb::Completions(_)
+        | Verb::Man(_) => Ok(ExitCode::Done),
         Verb::Release(release) => Box::pin(release::release(&settings, &release)).await,
         Verb::Resume(resume) => Box::pin(resume::resume(&settings, &resume)).await,
         Verb::Status(reading) => status::status(&settings, reading).await,

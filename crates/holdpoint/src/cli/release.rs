@@ -28,6 +28,8 @@ pub(super) async fn release(settings: &Settings, release: &Release) -> Result<Ex
     let lock = super::drive::lock(settings, format!("holdpoint release {version}"))?;
     let session = Session::open(&settings.state_dir).await?;
     refuse_early(session.engine.state(), version)?;
+    let now = session.clock.now();
+    let readings = super::calendars::read_all(&project, &settings.project_dir(), now).await?;
     let assembly = Assembly {
         project,
         project_root: settings.project_dir(),
@@ -40,6 +42,10 @@ pub(super) async fn release(settings: &Settings, release: &Release) -> Result<Ex
         _ = stop.next() => return Ok(ExitCode::Interrupted),
     };
     let (mut conductor, handle) = assembly.conductor(session)?;
+    for (calendar, reading) in readings {
+        // what was read is never refused
+        drop(conductor.input(Input::CalendarRead(calendar, reading)).await?);
+    }
     let command = Command::StartRelease(Box::new(start));
     let input = Input::Command(Actor::new(&settings.actor), command);
     conductor.input(input).await?.map_err(|rejection| {

@@ -22,16 +22,18 @@ pub(super) async fn window(settings: &Settings, flags: &Window) -> Result<ExitCo
     let project = project_file::load(&settings.project_file)?;
     // the journal can be read beside the conductor that writes it
     let stored = read_stored(&settings.state_dir).await?;
-    let (state, now) = match stored {
+    let (mut state, now) = match stored {
         Some(stored) => (stored.state, stored.now),
         None => (State::default(), Clock::real().now()),
     };
+    let known = &mut state.company_calendars;
+    super::calendars::refresh(known, &project, &settings.project_dir(), now).await;
     let at = match &flags.at {
         Some(text) => read_time(text, &project)?,
         None => now,
     };
     let count = if flags.next { 1 } else { OPENINGS };
-    let view = view::window(&project, &state, at, count);
+    let view = view::window(&project, &state, now, at, count);
     message::print(&if flags.reading.json {
         format!("{}\n", serde_json::to_string_pretty(&view)?)
     } else if flags.next {

@@ -6,8 +6,9 @@ use holdpoint_core::project::Project;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::{Conductor, Handle, Session, Telemetry};
+use super::{Calendars, Conductor, Handle, Session, Telemetry};
 use crate::adapter::build::BuildPlace;
+use crate::adapter::company_calendar::CalendarReader;
 use crate::adapter::platform::{AppFileError, PlatformAddress, health_paths};
 use crate::adapter::telemetry::{Telemetry as Scraper, TelemetryError};
 use crate::executor::{self, Executor, ExecutorError};
@@ -69,6 +70,8 @@ impl Assembly {
         let clock = session.clock.clone();
         let telemetry = Telemetry::start(scraper, health_paths, &project.gates, clock.clone());
         let progress = Progress::new(LocalTime::of(project), clock.speed());
-        Ok(Conductor::new(session, executor, telemetry, heard, progress))
+        let reader = CalendarReader::new(project, project_root);
+        let calendars = Calendars::start(project, &reader, &clock);
+        Ok(Conductor::new(session, executor, telemetry, calendars, heard, progress))
     }
 }

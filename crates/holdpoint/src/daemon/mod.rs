@@ -3,6 +3,7 @@
 //! before the record that calls for it is on the disk.
 
 mod assembly;
+mod calendars;
 mod effects;
 mod request;
 mod session;
@@ -33,6 +34,7 @@ use effects::EffectsUnderWay;
 use request::Request;
 
 pub use assembly::{Assembly, AssemblyError};
+pub use calendars::Calendars;
 pub use request::{Handle, PlanView, Unanswered};
 pub use session::{Session, SessionError, Stored, plan_view as stored_plan, read_stored};
 pub use stop::{Stop, StopSignals};
@@ -88,6 +90,7 @@ pub struct Conductor {
     effects: EffectsUnderWay,
     telemetry: Telemetry,
     observations: mpsc::Receiver<Observation>,
+    calendars: Calendars,
     notices: mpsc::Receiver<Notice>,
     requests: mpsc::Receiver<Request>,
     /// When the engine wants to hear of time again.
@@ -101,6 +104,7 @@ impl Conductor {
         session: Session,
         executor: Executor,
         telemetry: (Telemetry, mpsc::Receiver<Observation>),
+        calendars: Calendars,
         notices: mpsc::Receiver<Notice>,
         progress: Progress,
     ) -> (Self, Handle) {
@@ -115,6 +119,7 @@ impl Conductor {
             effects: EffectsUnderWay::new(executor),
             telemetry,
             observations,
+            calendars,
             notices,
             requests,
             deadline: None,
@@ -193,6 +198,9 @@ impl Conductor {
                 }
                 Some(observation) = self.observations.recv() => {
                     self.accepted(Input::Observed(observation)).await?;
+                }
+                Some((calendar, reading)) = self.calendars.next() => {
+                    self.accepted(Input::CalendarRead(calendar, reading)).await?;
                 }
                 Some(notice) = self.notices.recv() => self.progress.notice(&notice),
                 () = pause(deadline) => self.tick().await?,

@@ -65,6 +65,8 @@ pub async fn run(settings: &Settings, rehearse: &Rehearse) -> Result<Outcome, Pr
     let mut project = project_file::load(&settings.project_file)?;
     refuse_speed(&project, rehearse.speed)?;
     people::add_to(&mut project);
+    // on a clock of its own a rehearsal has nothing to do with what the company does now
+    project.calendar.events.clear();
     message::print(&format!(
         "rehearsal of {}: {} and {}, the clock at {} times its pace\n\n",
         project.title, GOOD, BAD, rehearse.speed

@@ -160,10 +160,7 @@ impl Progress {
             }
             Event::Breached { finding } => marked("✖", format!("breach: {finding}")),
             Event::RollbackStarted { reason, by, plan } => {
-                let by = by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
-                let steps = counted(plan.steps.len(), "step");
-                let digest = plan.digest();
-                marked("◂", format!("rolls back{by} in {steps}, plan {}: {reason}", digest.short()))
+                marked("◂", rollback_line(reason, by.as_deref(), plan))
             }
             Event::IncidentOpened { incident, title } => {
                 marked("!", format!("{incident} opened: {title}"))
@@ -181,9 +178,13 @@ impl Progress {
             Event::ReleaseEnded { ending } => {
                 release.map(|release| self.end_lines(at, ending, release)).unwrap_or_default()
             }
+            Event::CalendarFailed { calendar, problem } => {
+                marked("!", format!("calendar `{calendar}` can't be read: {problem}"))
+            }
             Event::StepStarted { .. }
             | Event::WaveStarted { .. }
             | Event::Observed(_)
+            | Event::CalendarRead { .. }
             | Event::SoakStarted { .. }
             | Event::NoticeQueued { .. }
             | Event::LinesQueued { .. } => Vec::new(),
@@ -265,6 +266,12 @@ fn live_line() -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(TURN_MS));
     bar
+}
+
+fn rollback_line(reason: &str, by: Option<&str>, plan: &Plan) -> String {
+    let by = by.map_or_else(String::new, |by| format!(" by {by}"));
+    let steps = counted(plan.steps.len(), "step");
+    format!("rolls back{by} in {steps}, plan {}: {reason}", plan.digest().short())
 }
 
 fn plan_line(plan: &Plan) -> String {

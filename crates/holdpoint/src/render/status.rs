@@ -23,6 +23,18 @@ pub fn status(status: &Status, time: &LocalTime) -> String {
              production is held"
         ));
     }
+    for unread in &status.unread_calendars {
+        let since = time.full(unread.since);
+        let (calendar, problem) = (&unread.calendar, &unread.problem);
+        lines.push(format!("calendar `{calendar}` can't be read since {since}: {problem}"));
+        lines.push(match unread.holds_from {
+            Some(from) if from > status.at => {
+                format!("  production is held for that from {}", time.full(from))
+            }
+            Some(_) => "  production is held until it can".to_owned(),
+            None => "  production goes on without it".to_owned(),
+        });
+    }
     if status.messages_waiting > 0 {
         lines.push(format!("{} messages are still to be delivered", status.messages_waiting));
     }
@@ -160,6 +172,7 @@ mod tests {
     use holdpoint_core::id::{PlanDigest, ReleaseId};
     use holdpoint_core::preflight::Waiver;
     use holdpoint_core::project::Role;
+    use holdpoint_core::view::UnreadCalendar;
     use jiff::Timestamp;
 
     use super::*;
@@ -211,7 +224,26 @@ mod tests {
             open_incidents: Vec::new(),
             messages_waiting: 0,
             delivery_troubles: BTreeMap::new(),
+            unread_calendars: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_calendar_that_cannot_be_read_says_what_that_means_for_production() {
+        let unread = |holds_from: Option<&str>| Status {
+            release: None,
+            unread_calendars: vec![UnreadCalendar {
+                calendar: "company".to_owned(),
+                since: at("2026-12-01T15:20:00Z"),
+                problem: "line 3: the event has no `DTSTART`".to_owned(),
+                holds_from: holds_from.map(at),
+            }],
+            ..waiting()
+        };
+        let zone = LocalTime::named("America/Chicago");
+        let texts = [Some("2026-12-01T16:00:00Z"), Some("2026-12-01T15:00:00Z"), None];
+        let texts = texts.map(|holds_from| status(&unread(holds_from), &zone));
+        insta::assert_snapshot!(texts.join("\n"));
     }
 
     #[test]

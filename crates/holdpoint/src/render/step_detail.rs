@@ -32,6 +32,8 @@ impl StepNotes {
             | Event::ReleaseStarted(_)
             | Event::WaveStarted { .. }
             | Event::Observed(_)
+            | Event::CalendarRead { .. }
+            | Event::CalendarFailed { .. }
             | Event::SoakStarted { .. }
             | Event::SoakInterrupted { .. }
             | Event::ApprovalExpired { .. }

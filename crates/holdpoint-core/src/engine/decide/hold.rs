@@ -95,12 +95,17 @@ pub(crate) fn production_closed(
     release: &Release,
     now: Timestamp,
 ) -> Option<Closed> {
+    closed_at(state, release, now, now)
+}
+
+/// Why a production step may not start at `at`, by what is known at `now`.
+fn closed_at(state: &State, release: &Release, now: Timestamp, at: Timestamp) -> Option<Closed> {
     if let Some((_, incident)) = state.open_incident() {
         let reason = WaitReason::Incident { title: incident.title.clone() };
         return Some(Closed { reason, until: None });
     }
-    let calendar = Calendar::new(&release.project);
-    match calendar.status(now) {
+    let calendar = Calendar::with_company(&release.project, &state.company_calendars, now);
+    match calendar.status(at) {
         CalendarStatus::Open { .. } => None,
         CalendarStatus::Closed { opens_at, reasons } => {
             let reasons = reasons.iter().map(|reason| calendar.describe_reason(reason)).collect();
@@ -118,6 +123,6 @@ pub(crate) fn announcement_wait(
     now: Timestamp,
 ) -> Option<Closed> {
     let lead = seconds(announce_before_secs);
-    let closed = production_closed(state, release, now + lead)?;
+    let closed = closed_at(state, release, now, now + lead)?;
     Some(Closed { until: closed.until.map(|time| time - lead), ..closed })
 }

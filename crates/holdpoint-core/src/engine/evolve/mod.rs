@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::calendar::CalendarReading;
 use crate::event::{Ending, Event, ReleaseStarted};
 use crate::gate::{Signals, Span};
 use crate::id::{Course, EffectId, Environment, IncidentId, MachinePhase, ReleaseId, ServiceName};
@@ -46,6 +47,15 @@ pub(super) fn evolve(state: &mut State, now: Timestamp, event: &Event) {
         Event::LinesQueued { number, lines } => message::lines_queued(state, *number, lines),
         Event::DeliveryGivenUp { effect, to, reason } => {
             message::given_up(state, now, effect, to, reason);
+        }
+        Event::CalendarRead { calendar, events } => {
+            let known = state.company_calendars.entry(calendar.clone()).or_default();
+            let events = events.clone().unwrap_or_else(|| known.events.clone());
+            known.learn(now, &CalendarReading::Read(events));
+        }
+        Event::CalendarFailed { calendar, problem } => {
+            let known = state.company_calendars.entry(calendar.clone()).or_default();
+            known.learn(now, &CalendarReading::Failed(problem.clone()));
         }
         Event::StepStarted { .. }
         | Event::WaveStarted { .. }
@@ -171,7 +181,9 @@ fn evolve_release(release: &mut Release, now: Timestamp, event: &Event) {
         | Event::FlagRaised { .. }
         | Event::NoticeQueued { .. }
         | Event::LinesQueued { .. }
-        | Event::DeliveryGivenUp { .. } => {}
+        | Event::DeliveryGivenUp { .. }
+        | Event::CalendarRead { .. }
+        | Event::CalendarFailed { .. } => {}
     }
 }
 

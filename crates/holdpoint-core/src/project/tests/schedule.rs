@@ -173,3 +173,29 @@ to = "14:00"
     assert_snapshot!("default_window_hidden", told_of_closed_windows(freeze));
     assert_eq!(told_of_closed_windows(windows), "");
 }
+
+#[test]
+fn company_calendars_are_read_and_their_problems_told() {
+    let text = r#"
+[[calendar.events]]
+name = "company"
+source = "webcal://calendar.example.com/company.ics"
+summary_contains = ["summit"]
+[[calendar.events]]
+name = "company"
+source = "ftp://calendar.example.com"
+refresh = "1s"
+when_unreadable = "wait"
+summary = "freeze"
+[[calendar.events]]
+categories = "freeze"
+"#;
+    assert_snapshot!(told_after_least(text));
+    let sound = text.split("[[calendar.events]]").take(2).collect::<Vec<_>>();
+    let sound = format!("{}[[calendar.events]]", LEAST.trim_start()) + &sound.concat();
+    let project = parse(&sound).0.expect("a sound project");
+    let calendar = project.calendar.events.first().expect("a calendar");
+    let url = "https://calendar.example.com/company.ics";
+    assert_eq!(calendar.source, CalendarSource::Url(url.to_owned()));
+    assert_eq!((calendar.refresh_secs, calendar.when_unreadable), (900, WhenUnreadable::Hold));
+}

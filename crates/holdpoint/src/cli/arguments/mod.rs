@@ -1,7 +1,9 @@
 //! The command line's definition: verbs, flags, environment variables and their help. What they
 //! do is in the file of each verb.
 
+mod documents;
 mod flag;
+mod init;
 pub mod preflight;
 mod scale;
 mod window;
@@ -15,7 +17,9 @@ use semver::Version;
 
 use crate::exit_code::ExitCode;
 
+pub use documents::{Completions, Man};
 pub use flag::RaiseFlag;
+pub use init::Init;
 pub use scale::{Scale, ScaleAdvice, ScaleOrder, ScaleVerb};
 pub use window::Window;
 
@@ -100,6 +104,12 @@ pub enum Verb {
     Journal(Journal),
     /// Check the project's file, the app configs that it names, and what must hold before a release
     Check(Check),
+    /// Write a first project file for the apps of this repository
+    Init(Init),
+    /// Print the completions of a shell
+    Completions(Completions),
+    /// Print the manual page, or write one for each verb
+    Man(Man),
 }
 
 /// `holdpoint check`.
@@ -367,5 +377,53 @@ mod tests {
         assert_eq!(share("0.2"), Ok(0.2));
         assert!(share("1.5").is_err());
         assert!(share("NaN").is_err());
+    }
+
+    /// Verbs that change something, or whose output is itself a document.
+    const ACTING: &[&str] = &[
+        "approve",
+        "completions",
+        "continue",
+        "fault add",
+        "fault remove",
+        "flag",
+        "halt",
+        "incident close",
+        "init",
+        "man",
+        "rehearse",
+        "release",
+        "resume",
+        "rollback",
+        "up",
+        "waive",
+    ];
+
+    /// Every verb that can be given, with its words.
+    fn verbs(command: &clap::Command, words: &str) -> Vec<(String, clap::Command)> {
+        if !command.has_subcommands() {
+            return vec![(words.trim().to_owned(), command.clone())];
+        }
+        let below = command.get_subcommands();
+        below.flat_map(|verb| verbs(verb, &format!("{words} {}", verb.get_name()))).collect()
+    }
+
+    #[test]
+    fn every_verb_and_every_flag_has_help() {
+        for (words, verb) in verbs(&Arguments::command(), "") {
+            assert!(verb.get_about().is_some(), "`{words}` says nothing of itself");
+            for flag in verb.get_arguments() {
+                assert!(flag.get_help().is_some(), "`{words}`: `{}` has no help", flag.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn every_verb_that_reads_prints_json() {
+        for (words, verb) in verbs(&Arguments::command(), "") {
+            let is_acting = ACTING.contains(&words.as_str());
+            let has_json = verb.get_arguments().any(|flag| flag.get_long() == Some("json"));
+            assert!(is_acting || has_json, "`{words}` reads and lacks `--json`");
+        }
     }
 }
