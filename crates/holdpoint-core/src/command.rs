@@ -43,7 +43,8 @@ pub enum Command {
         /// Why.
         reason: String,
     },
-    /// Go on after a halt, or try again where the release is stuck.
+    /// Go on after a halt, or try again where the release is stuck. With no release under way: let
+    /// new ones start again after a rollback.
     Resume,
     /// Put the previous version back now.
     Rollback {
@@ -92,6 +93,8 @@ pub struct StartRelease {
     pub facts: Vec<ServiceFacts>,
     /// Set when this is a rehearsal.
     pub rehearsal: Option<Rehearsal>,
+    /// Why an image that was rolled back is tried again; without it, it is refused.
+    pub again: Option<String>,
 }
 
 /// A release on a scaled clock.
@@ -120,6 +123,20 @@ pub enum Rejection {
         version: String,
         /// The release that did.
         release: String,
+    },
+    /// Nobody has said yet that releases go on after a rollback.
+    #[error("new releases are held since {release} of {version} was rolled back")]
+    HeldAfterRollback {
+        /// The version that was rolled back.
+        version: String,
+        /// Its release.
+        release: String,
+    },
+    /// Images were rolled back before, and nobody says why they should do better now.
+    #[error("{images}")]
+    TriedBefore {
+        /// Which images, and by which releases.
+        images: String,
     },
     /// No plan can be made.
     #[error("no plan can be made: {reasons}")]
@@ -219,6 +236,13 @@ impl Rejection {
                 "see `holdpoint status`; end it with `holdpoint rollback --reason …`".to_owned()
             }
             Self::AlreadyReleased { .. } => "tag and release a higher version".to_owned(),
+            Self::HeldAfterRollback { .. } => {
+                "see what went wrong with `holdpoint timeline`, then `holdpoint continue`"
+                    .to_owned()
+            }
+            Self::TriedBefore { .. } => "mend them and release a higher version, or say why they \
+                 will do now: `holdpoint release VERSION --again REASON`"
+                .to_owned(),
             Self::NoPlan { .. } => "mend what is named, then start the release again".to_owned(),
             Self::NoRelease => "start one with `holdpoint release VERSION`".to_owned(),
             Self::OtherPlan { expected, .. } => {

@@ -10,7 +10,7 @@ use crate::command::Rehearsal;
 use crate::effect::{Notice, Outcome};
 use crate::flag::Flag;
 use crate::gate::Finding;
-use crate::id::{EffectId, IncidentId, ReleaseId};
+use crate::id::{EffectId, ImageDigest, IncidentId, ReleaseId};
 use crate::observation::Observation;
 use crate::plan::Plan;
 use crate::planner::Report;
@@ -146,6 +146,16 @@ pub enum Event {
         by: Option<String>,
         /// The way back.
         plan: Box<Plan>,
+        /// The images to blame: none of them is tried again without a person's word.
+        #[serde(default)]
+        suspects: Vec<ImageDigest>,
+    },
+    /// Somebody let new releases start again after a rollback.
+    RollbackAcknowledged {
+        /// Who.
+        by: String,
+        /// The release that was rolled back.
+        release: ReleaseId,
     },
     /// An incident was opened.
     IncidentOpened {
@@ -213,6 +223,9 @@ pub struct ReleaseStarted {
     pub plan: Plan,
     /// What the planner left out, and why.
     pub report: Report,
+    /// Why it brings an image that was rolled back before, in the author's words.
+    #[serde(default)]
+    pub again: Option<String>,
 }
 
 /// How a release ended.

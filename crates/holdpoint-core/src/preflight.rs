@@ -39,6 +39,8 @@ pub enum CheckKind {
     App,
     /// The registry has the image.
     Image,
+    /// What the app runs now can be put back.
+    RollbackTarget,
     /// Required secrets are set.
     Secrets,
     /// Staging and production have secrets of their own.
@@ -63,6 +65,7 @@ impl CheckKind {
         Self::Token,
         Self::App,
         Self::Image,
+        Self::RollbackTarget,
         Self::Secrets,
         Self::SharedSecrets,
         Self::Config,
@@ -96,6 +99,7 @@ impl CheckKind {
             Self::Token => ("token", NOBODY),
             Self::App => ("app", NOBODY),
             Self::Image => ("image", NOBODY),
+            Self::RollbackTarget => ("rollback-target", SYSTEM),
             Self::Secrets => ("secrets", SYSTEM),
             Self::SharedSecrets => ("shared-secrets", SYSTEM),
             Self::Config => ("config", SYSTEM),

@@ -142,6 +142,7 @@ mod tests {
             project: project::plain(),
             facts: world.facts("1.0.0"),
             rehearsal: None,
+            again: None,
         };
         let start =
             || Input::Command(Actor::new("ada"), Command::StartRelease(Box::new(start.clone())));

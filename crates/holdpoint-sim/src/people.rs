@@ -47,6 +47,11 @@ impl People {
             if is_wrong || self.releases_left == 0 {
                 return close_incident(state);
             }
+            if self.dice.chance(700)
+                && let Some(going_on) = go_on_after_rollback(state)
+            {
+                return Some(going_on);
+            }
             return Some(self.start(swarm, state, world));
         };
         if is_wrong {
@@ -84,6 +89,8 @@ impl People {
             self.started + 1
         };
         let mut start = start(minor, swarm, world);
+        // nobody needs to give a reason for what was never rolled back, and sometimes nobody does
+        start.again = self.dice.chance(600).then(|| "it was the network".to_owned());
         if self.dice.chance(swarm.wrong_permille) {
             self.garble(&mut start, state);
         }
@@ -142,6 +149,12 @@ impl People {
     }
 }
 
+/// The command that lets new releases start after a rollback, if they are held.
+pub fn go_on_after_rollback(state: &State) -> Option<(Actor, Command)> {
+    state.held_by.filter(|_| state.active().is_none())?;
+    Some((Actor::new("grace"), Command::Resume))
+}
+
 /// The command to close the first open incident.
 pub fn close_incident(state: &State) -> Option<(Actor, Command)> {
     let (incident, _) = state.open_incident()?;
@@ -180,5 +193,6 @@ pub fn start(minor: u64, swarm: &Swarm, world: &World) -> StartRelease {
         rehearsal: Some(swarm.rehearsal_speed)
             .filter(|speed| *speed > 0)
             .map(|speed| Rehearsal { speed }),
+        again: None,
     }
 }

@@ -45,7 +45,7 @@ pub fn event_line(event: &Event) -> String {
                 started.plan.steps.iter().map(|step| step.name.as_str()).collect();
             format!("{release} of {version} started by {author}: {}", steps.join(", "))
         }
-        Event::RollbackStarted { reason, by, plan } => {
+        Event::RollbackStarted { reason, by, plan, suspects: _ } => {
             let steps: Vec<&str> = plan.steps.iter().map(|step| step.name.as_str()).collect();
             format!("rollback by {by:?}, {reason}: {}", steps.join(", "))
         }
@@ -68,6 +68,7 @@ pub fn event_line(event: &Event) -> String {
         | Event::Resumed { .. }
         | Event::Breached { .. }
         | Event::FlagRaised { .. }
+        | Event::RollbackAcknowledged { .. }
         | Event::IncidentOpened { .. }
         | Event::IncidentClosed { .. }
         | Event::NoticeQueued { .. }

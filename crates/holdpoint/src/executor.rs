@@ -22,7 +22,7 @@ use crate::adapter::notify::Notifier;
 use crate::adapter::platform::{
     CreateRequest, Platform, PlatformAddress, PlatformError, UpdateRequest,
 };
-use crate::adapter::preflight::{self, Subject, Surroundings};
+use crate::adapter::preflight::{self, Previous, Subject, Surroundings};
 use crate::adapter::probe::{Prober, ProberError};
 use crate::variables::Variables;
 
@@ -79,6 +79,8 @@ pub struct ReleaseFacts {
     pub images: Vec<(AppName, ImageDigest)>,
     /// When a release was last rolled back in staging alone.
     pub rolled_back_in_staging_at: Option<Timestamp>,
+    /// What each app runs before it: what a rollback puts back.
+    pub previous: Vec<(AppName, Previous)>,
 }
 
 impl ReleaseFacts {
@@ -106,6 +108,7 @@ impl ReleaseFacts {
             is_rehearsal: release.rehearsal.is_some(),
             images,
             rolled_back_in_staging_at: rolled_back_in_staging_at(state),
+            previous: Previous::of(&release.forward.plan),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{effects, preflight};
+use super::{effects, hygiene, preflight};
 use crate::calendar::CalendarReading;
 use crate::command::{Actor, Command, Rejection, StartRelease};
 use crate::engine::{Input, decide};
@@ -27,9 +27,11 @@ pub(super) fn accept(state: &State, now: Timestamp, input: Input) -> Result<Vec<
             Ok(events)
         }
         Input::Observed(observation) => {
-            let watched = state
-                .active()
-                .is_some_and(|release| release.watched().contains(&observation.environment));
+            // what was measured before the release began, and was long on its way, is not about it
+            let watched = state.active().is_some_and(|release| {
+                observation.to >= release.started_at
+                    && release.watched().contains(&observation.environment)
+            });
             Ok(watched.then_some(Event::Observed(observation)).into_iter().collect())
         }
         Input::CalendarRead(calendar, reading) => Ok(calendar_read(state, calendar, reading)),
@@ -69,16 +71,14 @@ fn accept_command(
             active(state)?;
             Ok(vec![Event::Halted { by, reason }])
         }
-        Command::Resume => {
-            active(state)?.halt.as_ref().ok_or(Rejection::NotHalted)?;
-            Ok(vec![Event::Resumed { by: actor.name.clone() }])
-        }
+        Command::Resume => resume(state, actor),
         Command::Rollback { reason } => {
             let release = active(state)?;
             if release.course() == Course::Back {
                 return Err(Rejection::RollingBack { release: release.id.to_string() });
             }
-            Ok(decide::roll_back(state, release, now, reason, Some(&actor.name)))
+            let cause = decide::Cause { reason, by: Some(&actor.name), culprit: None };
+            Ok(decide::roll_back(state, release, now, cause))
         }
         Command::WaiveCheck(wish) => preflight::waive(active(state)?, actor, now, wish),
         Command::RaiseFlag { flag, reason } => {
@@ -92,6 +92,18 @@ fn accept_command(
 
 fn active(state: &State) -> Result<&Release, Rejection> {
     state.active().ok_or(Rejection::NoRelease)
+}
+
+fn resume(state: &State, actor: &Actor) -> Result<Vec<Event>, Rejection> {
+    let by = actor.name.clone();
+    match (state.active(), state.held_by) {
+        (Some(release), _) => {
+            release.halt.as_ref().ok_or(Rejection::NotHalted)?;
+            Ok(vec![Event::Resumed { by }])
+        }
+        (None, Some(release)) => Ok(vec![Event::RollbackAcknowledged { by, release }]),
+        (None, None) => Err(Rejection::NoRelease),
+    }
 }
 
 fn start_release(
@@ -112,6 +124,7 @@ fn start_release(
     if let Some(release) = state.releases.values().find(released) {
         return Err(Rejection::AlreadyReleased { version, release: release.id.to_string() });
     }
+    hygiene::refuse(state, start)?;
     let release = state.next_release();
     let (plan, report) = planner::plan(release, start, &state.known_machines).map_err(|all| {
         let reasons: Vec<String> = all.iter().map(ToString::to_string).collect();
@@ -125,6 +138,7 @@ fn start_release(
         rehearsal: start.rehearsal,
         plan,
         report,
+        again: start.again.clone(),
     }))])
 }
 

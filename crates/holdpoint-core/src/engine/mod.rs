@@ -10,6 +10,7 @@ pub(crate) mod deadline;
 pub(crate) mod decide;
 mod effects;
 mod evolve;
+mod hygiene;
 mod preflight;
 mod wait_reason;
 

@@ -64,6 +64,7 @@ fn start(staging: &[AnyMachine], production: &[AnyMachine], max: u32) -> StartRe
             facts(Environment::Production, machines, None),
         ],
         rehearsal: None,
+        again: None,
     };
     // the marks of the target config are read off a plan that makes every machine anew
     let (made, _) = plan(ReleaseId(1), &bare(&[]), &KnownMachines::new()).expect("a plan");

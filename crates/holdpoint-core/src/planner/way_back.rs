@@ -109,13 +109,7 @@ fn undo_machine(
             Some(MachineAction::Retire { machine: progress.machine.clone(), created_by })
         }
         // a machine of which not even the lease was ever taken is as it was
-        MachineAction::Update { .. }
-            if progress.lease.is_none()
-                && progress.after_lease.is_none()
-                && !progress.update_asked =>
-        {
-            None
-        }
+        MachineAction::Update { .. } if !progress.was_leased => None,
         MachineAction::Update { machine, .. } if release.unreleased.contains(machine) => {
             Some(MachineAction::Withdraw {
                 machine: machine.clone(),

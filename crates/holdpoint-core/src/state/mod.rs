@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::KnownCalendars;
 use crate::flag::Flag;
-use crate::id::{EffectId, IncidentId, ReleaseId};
+use crate::id::{EffectId, ImageDigest, IncidentId, ReleaseId};
 use crate::planner::KnownMachines;
 use crate::project::Project;
 
@@ -42,6 +42,11 @@ pub struct State {
     /// What is known of the company's calendars.
     #[serde(default)]
     pub company_calendars: KnownCalendars,
+    /// The release since whose rollback new ones are held, until somebody says `continue`.
+    pub held_by: Option<ReleaseId>,
+    /// Images that were rolled back, each with the release that did; one that was released since
+    /// is not among them.
+    pub suspects: BTreeMap<ImageDigest, ReleaseId>,
 }
 
 /// An open or closed problem.

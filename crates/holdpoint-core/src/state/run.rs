@@ -78,6 +78,8 @@ pub struct MachineProgress {
     pub instance: Option<InstanceId>,
     /// Our lease on it.
     pub lease: Option<String>,
+    /// Whether we ever had one: from then on it may have been taken out of the rotation.
+    pub was_leased: bool,
     /// Whether its update was asked for: from then on a change of its version may be ours.
     pub update_asked: bool,
     /// The effect that makes it, once that was asked for.
@@ -113,9 +115,15 @@ impl Run {
         self.machines.keys().any(|slot| slot.environment == environment)
     }
 
-    /// Whether any machine of a service in an environment was begun.
-    pub fn touched_service(&self, environment: Environment, service: &ServiceName) -> bool {
-        self.machines.keys().any(|slot| slot.environment == environment && slot.service == *service)
+    /// How many machines of a service in an environment were asked to become others. One whose
+    /// lease is only waited for is as it was.
+    pub fn changed(&self, environment: Environment, service: &ServiceName) -> usize {
+        let machines = self.machines.iter().filter(|(slot, machine)| {
+            slot.environment == environment
+                && slot.service == *service
+                && (machine.update_asked || machine.created_by.is_some())
+        });
+        machines.count()
     }
 
     /// Whether a machine is in the middle of its change.

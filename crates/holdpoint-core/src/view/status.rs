@@ -23,6 +23,9 @@ pub struct Status {
     pub release: Option<ReleaseStatus>,
     /// Incidents that are open.
     pub open_incidents: Vec<(IncidentId, String)>,
+    /// The release since whose rollback new ones are held, until somebody says `continue`.
+    #[serde(default)]
+    pub held_by: Option<ReleaseId>,
     /// Messages that are still to be delivered.
     pub messages_waiting: usize,
     /// Channels and documents that take nothing.
@@ -121,6 +124,7 @@ pub fn status(state: &State, now: Timestamp) -> Status {
         at: now,
         release: newest.map(|release| release_status(state, release, now)),
         open_incidents: open.map(|(id, incident)| (*id, incident.title.clone())).collect(),
+        held_by: state.held_by,
         messages_waiting: state.outbox.len(),
         delivery_troubles: state.delivery_troubles.clone(),
         unread_calendars: state.active().map_or_else(Vec::new, |one| unread(state, one)),

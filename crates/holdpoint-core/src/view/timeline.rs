@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Evidence, Outcome};
-use crate::event::{Ending, Event};
+use crate::event::{Ending, Event, ReleaseStarted};
 use crate::id::EffectId;
 use crate::journal::{Record, ReplayError};
 use crate::plan::Plan;
@@ -49,17 +49,7 @@ fn text(plan: Option<&Plan>, event: &Event) -> Option<String> {
         step.map_or("a step", |step| step.name.as_str())
     };
     Some(match event {
-        Event::ReleaseStarted(started) => {
-            let rehearsal = if started.rehearsal.is_some() { " as a rehearsal" } else { "" };
-            let digest = started.plan.digest();
-            format!(
-                "{} of {} started by {}{rehearsal}, plan {}",
-                started.release,
-                started.version,
-                started.author,
-                digest.short()
-            )
-        }
+        Event::ReleaseStarted(started) => started_text(started),
         Event::StepStarted { step } => format!("{}: started", name(step)),
         Event::WaveStarted { step, wave } => format!("{}: wave {}", name(step), wave + 1),
         Event::EffectEnded { effect, outcome } => return effect_text(plan, effect, outcome),
@@ -99,6 +89,9 @@ fn text(plan: Option<&Plan>, event: &Event) -> Option<String> {
             format!("rollback started by {by}: {reason}")
         }
         Event::RollbackStarted { reason, by: None, .. } => format!("rollback started: {reason}"),
+        Event::RollbackAcknowledged { by, release } => {
+            format!("new releases may start after the rollback of {release}, says {by}")
+        }
         Event::IncidentOpened { incident, title } => format!("{incident} opened: {title}"),
         Event::IncidentClosed { incident, by, resolution } => {
             format!("{incident} closed by {by}: {resolution}")
@@ -114,6 +107,20 @@ fn text(plan: Option<&Plan>, event: &Event) -> Option<String> {
             Ending::Refused { reason } => format!("refused: {reason}"),
         },
     })
+}
+
+fn started_text(started: &ReleaseStarted) -> String {
+    let rehearsal = if started.rehearsal.is_some() { " as a rehearsal" } else { "" };
+    let digest = started.plan.digest();
+    let again = started.again.as_ref();
+    let again = again.map_or_else(String::new, |why| format!(", again because {why}"));
+    format!(
+        "{} of {} started by {}{rehearsal}, plan {}{again}",
+        started.release,
+        started.version,
+        started.author,
+        digest.short()
+    )
 }
 
 /// Successes of single calls are left out, but for the end of a machine's change and for checks.

@@ -66,6 +66,76 @@ fn a_service_that_is_not_deployed_yet_is_not_held_against_the_one_before_it() {
 }
 
 #[test]
+fn a_machine_whose_lease_was_lost_in_the_middle_is_put_back_into_the_rotation() {
+    let mut world = World::at("2026-03-03T09:20:00Z");
+    world.release("1.0.0");
+    let before = world.fleet();
+    world.twist = Box::new(|id, effect| {
+        let id = id.to_string();
+        let ours = id.contains("release-2/forward") && id.contains("staging.desk");
+        // the lease runs out while the machine is out of the rotation, and somebody else takes it
+        if ours && matches!(effect, Effect::UpdateMachine { .. }) {
+            return Some(refused(RefusalKind::LeaseLost, "the lease has run out"));
+        }
+        let is_second =
+            ours && matches!(effect, Effect::AcquireLease { .. }) && !id.ends_with("/1");
+        is_second.then(|| refused(RefusalKind::LeaseHeldByOther, "somebody else holds the lease"))
+    });
+    world.start("linus", "1.1.0").unwrap();
+    world.run_until("the halt", |world| {
+        world.engine.state().active().is_some_and(|release| release.halt.is_some())
+    });
+    assert!(world.fleet().contains("desk-staging: desk-1.0.0, cordoned"), "{}", world.fleet());
+    world.command("grace", Command::Rollback { reason: "not today".to_owned() }).unwrap();
+    world.twist = Box::new(|_, _| None);
+    world.run_to_end();
+    assert_eq!(world.fleet(), before);
+}
+
+#[test]
+fn signals_from_before_a_release_are_not_held_against_it() {
+    let mut world = World::at("2026-03-03T09:20:00Z");
+    world.release("1.0.0");
+    world.observing = false;
+    world.start("linus", "1.1.0").unwrap();
+    world.run_until_step("staging smoke checks of search");
+    let started_at = world.engine.state().active().unwrap().started_at;
+    let killed = Sample { service: "search".to_owned(), oom_kills: 1, ..Sample::default() };
+    let to = started_at - SignedDuration::from_secs(1);
+    let from = to - SignedDuration::from_secs(30);
+    let (environment, samples) = (Environment::Staging, vec![killed]);
+    let late = Observation { environment, from, to, samples };
+    world.input(Input::Observed(late)).unwrap();
+    assert_eq!(world.engine.state().active().unwrap().course(), Course::Forward);
+}
+
+#[test]
+fn a_service_that_is_down_is_not_held_against_a_version_that_still_waits_for_its_lease() {
+    let mut world = World::at("2026-03-03T09:20:00Z");
+    world.release("1.0.0");
+    world.observing = false;
+    world.twist = Box::new(|id, effect| {
+        let of_desk = id.to_string().contains("staging.desk");
+        let held = matches!(effect, Effect::AcquireLease { .. }) && of_desk;
+        held.then(|| refused(RefusalKind::LeaseHeldByOther, "a lost answer holds the lease"))
+    });
+    world.start("linus", "1.1.0").unwrap();
+    world.run_until("the halt", |world| {
+        world.engine.state().active().is_some_and(|release| release.halt.is_some())
+    });
+    for _ in 0..20 {
+        world.now += SignedDuration::from_secs(30);
+        world.input(staging_observed(&world, false)).unwrap();
+    }
+    assert_eq!(world.engine.state().active().unwrap().course(), Course::Forward);
+    world.twist = Box::new(|_, _| None);
+    world.command("grace", Command::Resume).unwrap();
+    world.run_until_step("staging soak");
+    world.input(staging_observed(&world, true)).unwrap();
+    assert_eq!(world.engine.state().active().unwrap().course(), Course::Forward);
+}
+
+#[test]
 fn machines_of_a_version_that_was_rolled_back_are_taken_out_of_service_again() {
     let mut world = World::at("2026-03-03T09:20:00Z");
     world.twist = Box::new(|_, effect| {
@@ -74,6 +144,7 @@ fn machines_of_a_version_that_was_rolled_back_are_taken_out_of_service_again() {
     });
     world.start("linus", "1.0.0").unwrap();
     world.run_to_end();
+    world.command("grace", Command::Resume).unwrap();
     world.start("linus", "1.1.0").unwrap();
     world.run_to_end();
     let back = |(id, _): &&(EffectId, Effect)| id.to_string().contains("release-2/back");

@@ -1,5 +1,6 @@
 //! What the core does in whole stories: a world goes in, a timeline comes out.
 
+mod after_rollback;
 mod company_calendars;
 mod crash_points;
 mod flags;

@@ -307,6 +307,7 @@ fn an_open_incident_keeps_production_from_starting_until_it_is_closed() {
     world.bad_image = Some("1.1.0".to_owned());
     world.release("1.1.0");
     let (incident, _) = world.engine.state().open_incident().unwrap();
+    world.command("grace", Command::Resume).unwrap();
     world.start("linus", "1.2.0").unwrap();
     world.run_until_step("approvals");
     world.approve("ada", Role::Engineer).unwrap();

@@ -184,18 +184,36 @@ impl World {
         self.command(author, Command::StartRelease(Box::new(start)))
     }
 
+    /// Tries an image again that was rolled back, for a reason.
+    pub(crate) fn start_again(
+        &mut self,
+        author: &str,
+        version: &str,
+        why: &str,
+    ) -> Result<(), Rejection> {
+        let start = StartRelease { again: Some(why.to_owned()), ..self.facts_to_start(version) };
+        self.command(author, Command::StartRelease(Box::new(start)))
+    }
+
     pub(crate) fn facts_to_start(&self, version: &str) -> StartRelease {
         StartRelease {
             version: version.parse().expect("a version"),
             project: self.project.clone(),
             facts: self.facts(version),
             rehearsal: None,
+            again: None,
         }
     }
 
     pub(crate) fn approve(&mut self, who: &str, role: Role) -> Result<(), Rejection> {
         let plan = self.engine.state().active().expect("a release").forward.digest.clone();
         self.command(who, Command::Approve { plan, role })
+    }
+
+    /// Both approvals that the project of the stories asks for.
+    pub(crate) fn approve_all(&mut self) {
+        self.approve("ada", Role::Engineer).expect("ada may approve");
+        self.approve("grace", Role::Manager).expect("grace may approve");
     }
 
     pub(crate) fn command(&mut self, who: &str, command: Command) -> Result<(), Rejection> {
@@ -419,8 +437,7 @@ impl World {
     pub(crate) fn release(&mut self, version: &str) {
         self.start("linus", version).expect("a release may start");
         self.run_until_step("approvals");
-        self.approve("ada", Role::Engineer).expect("ada may approve");
-        self.approve("grace", Role::Manager).expect("grace may approve");
+        self.approve_all();
         self.run_to_end();
     }
 }

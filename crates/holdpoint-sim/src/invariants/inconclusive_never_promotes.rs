@@ -1,12 +1,15 @@
 //! A soak passes only if what was measured was fresh and good during all of its time, by a naive
 //! reading of the same samples.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use holdpoint_core::effect::Outcome;
 use holdpoint_core::event::Event;
-use holdpoint_core::id::Environment;
+use holdpoint_core::id::{EffectId, Environment, MachinePhase};
 use holdpoint_core::observation::{Observation, Sample};
-use holdpoint_core::plan::{MachineAction, Plan, Soak, SoakPurpose, StepKind};
+use holdpoint_core::plan::{
+    MachineAction, MachineChange, Plan, Rollout, Soak, SoakPurpose, StepKind,
+};
 use holdpoint_core::project::GatePolicy;
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,6 +23,8 @@ const MEASURED_MAX: usize = 64;
 pub(super) struct InconclusiveNeverPromotes {
     measured: VecDeque<Observation>,
     readings: BTreeMap<(Environment, String), Vec<Reading>>,
+    /// Services of which a machine was asked to become another, on the way that is taken.
+    changed: BTreeSet<(Environment, String)>,
 }
 
 /// What was heard of one service.
@@ -49,6 +54,9 @@ impl Checker for InconclusiveNeverPromotes {
         if let Fact::Event(Event::ReleaseStarted(_)) = fact {
             self.readings.clear();
         }
+        if let Fact::Event(Event::ReleaseStarted(_) | Event::RollbackStarted { .. }) = fact {
+            self.changed.clear();
+        }
         let Some(under) = &ledger.release else { return Ok(()) };
         // what was measured of a bad version is not held against the one before it
         if let Fact::Event(Event::StepStarted { step }) = fact
@@ -57,16 +65,7 @@ impl Checker for InconclusiveNeverPromotes {
         {
             self.readings.retain(|(environment, _), _| *environment != soak.environment);
         }
-        // nor that a service was down all the time before its first machine was begun
-        if let Fact::Event(Event::WaveStarted { step, wave: 0 }) = fact
-            && let Some(StepKind::Rollout(rollout)) = under.step(*step)
-        {
-            let key = (rollout.environment, rollout.service.as_str().to_owned());
-            let is_well = |one: &Reading| one.sample.probes_passed > one.sample.probes_failed;
-            if self.readings.get(&key).is_some_and(|all| !all.iter().any(is_well)) {
-                self.readings.remove(&key);
-            }
-        }
+        self.forget_absence(under, fact);
         if let Fact::Event(Event::Observed(observation)) = fact {
             return self.hear(now, observation);
         }
@@ -81,6 +80,21 @@ impl Checker for InconclusiveNeverPromotes {
 }
 
 impl InconclusiveNeverPromotes {
+    /// That a service was down all the time before its first machine was changed is not held
+    /// against it.
+    fn forget_absence(&mut self, under: &Under, fact: Fact<'_>) {
+        let Some((rollout, becomes_another)) = begun(under, fact) else { return };
+        let key = (rollout.environment, rollout.service.as_str().to_owned());
+        let is_first = !self.changed.contains(&key);
+        if becomes_another {
+            self.changed.insert(key.clone());
+        }
+        let is_well = |one: &Reading| one.sample.probes_passed > one.sample.probes_failed;
+        if is_first && self.readings.get(&key).is_some_and(|all| !all.iter().any(is_well)) {
+            self.readings.remove(&key);
+        }
+    }
+
     fn hear(&mut self, now: Timestamp, observation: &Observation) -> Result<(), String> {
         for sample in &observation.samples {
             let is_genuine = self.measured.iter().any(|one| {
@@ -132,6 +146,26 @@ impl InconclusiveNeverPromotes {
         }
         Ok(())
     }
+}
+
+/// The rollout of which a wave, or the change of a machine, begins; and whether a machine of it is
+/// asked to become another.
+fn begun<'a>(under: &'a Under, fact: Fact<'_>) -> Option<(&'a Rollout, bool)> {
+    if let Fact::Event(Event::WaveStarted { step, wave }) = fact {
+        let rollout = under.rollout(under.course(), *step)?;
+        let mut changes = rollout.waves.get(*wave)?.changes.iter();
+        let makes = |change: &MachineChange| matches!(change.action, MachineAction::Create { .. });
+        return Some((rollout, changes.any(makes)));
+    }
+    if let Fact::Event(Event::EffectEnded { effect, outcome: Outcome::Done(_) }) = fact
+        && let EffectId::Machine { course, step, slot, phase: MachinePhase::Cordon, .. } = effect
+    {
+        let rollout = under.rollout(*course, *step)?;
+        let mut changes = rollout.waves.iter().flat_map(|wave| &wave.changes);
+        let change = changes.find(|change| change.slot == *slot)?;
+        return matches!(change.action, MachineAction::Update { .. }).then_some((rollout, true));
+    }
+    None
 }
 
 /// Whether a way back puts a previous version of a service in the place of the new one.

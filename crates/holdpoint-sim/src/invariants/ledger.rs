@@ -140,6 +140,7 @@ impl Ledger {
             | Event::StepFailed { .. }
             | Event::Halted { .. }
             | Event::Resumed { .. }
+            | Event::RollbackAcknowledged { .. }
             | Event::Breached { .. }
             | Event::FlagRaised { .. }
             | Event::DeliveryGivenUp { .. } => {}

@@ -6,6 +6,7 @@ mod calendar_respected;
 mod digests_only;
 mod every_wait_explained;
 mod flag_turns_back;
+mod held_after_rollback;
 mod inconclusive_never_promotes;
 mod journal_chain_intact;
 mod lease_held;
@@ -112,6 +113,7 @@ impl Default for Invariants {
                 Box::new(journal_chain_intact::JournalChainIntact),
                 Box::new(digests_only::DigestsOnly),
                 Box::<preflight_holds::PreflightHolds>::default(),
+                Box::<held_after_rollback::HeldAfterRollback>::default(),
                 Box::<same_bytes::SameBytes>::default(),
                 Box::<nothing_lost::NothingLost>::default(),
                 Box::<flag_turns_back::FlagTurnsBack>::default(),

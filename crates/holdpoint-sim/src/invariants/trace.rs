@@ -64,6 +64,7 @@ impl<C: Checker> Trace<C> {
             rehearsal: None,
             plan,
             report,
+            again: None,
         })))
     }
 
@@ -214,7 +215,7 @@ fn start() -> StartRelease {
     let starts = Dice::of(0, Concern::Starts);
     let world = World::new(project.clone(), now, Beginning::All, 2, starts);
     let version = "1.0.0".parse().unwrap();
-    StartRelease { version, project, facts: world.facts("1.0.0"), rehearsal: None }
+    StartRelease { version, project, facts: world.facts("1.0.0"), rehearsal: None, again: None }
 }
 
 fn machine_effect(step: usize, slot: Slot, phase: MachinePhase) -> EffectId {

@@ -320,6 +320,11 @@ impl Simulation {
     /// A good version, in a healed world.
     fn start_last(&mut self) -> Result<(), Failure> {
         self.is_last = true;
+        if let Some((actor, command)) =
+            self.conductor.state().and_then(people::go_on_after_rollback)
+        {
+            self.input(Input::Command(actor, command))?;
+        }
         let start = people::start(self.people.next_minor(), &self.swarm, &self.world);
         self.world.behaviours.clear();
         let command = Command::StartRelease(Box::new(start));

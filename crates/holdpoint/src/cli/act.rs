@@ -1,5 +1,5 @@
 //! The verbs that act on a release under way: `approve`, `halt`, `continue`, `rollback`. Each
-//! sends one command to the running conductor.
+//! sends one command to the running conductor, or to the journal of a project at rest.
 
 use holdpoint_core::command::{Actor, Command};
 use holdpoint_core::id::PlanDigest;
@@ -7,6 +7,7 @@ use holdpoint_core::project::{Project, Role};
 use holdpoint_core::view::{ReleaseStatus, Status};
 
 use crate::cli::arguments::Approve;
+use crate::cli::at_rest;
 use crate::daemon::PlanView;
 use crate::exit_code::ExitCode;
 use crate::http::CommandRequest;
@@ -25,6 +26,11 @@ pub(super) async fn act(
 ) -> Result<ExitCode, Problem> {
     let request = CommandRequest { actor: Actor::new(&settings.actor), command };
     let sent = client::command(&settings.socket(), &request).await;
+    if let Err(AskError::Unreachable { .. }) = &sent
+        && at_rest::is_at_rest(settings).await?
+    {
+        return at_rest::send(settings, request.command, refusal).await;
+    }
     let accepted = sent.map_err(|error| problem(refusal, error))?;
     message::print(&format!("done as {}, record {}\n", settings.actor, accepted.record));
     Ok(ExitCode::Done)

@@ -4,6 +4,7 @@
 
 mod act;
 pub mod arguments;
+mod at_rest;
 mod calendars;
 mod check;
 mod completions;

@@ -69,6 +69,7 @@ pub(super) async fn look(
         version,
         is_rehearsal: false,
         images: Vec::new(),
+        previous: Vec::new(),
         rolled_back_in_staging_at: stored.and_then(|it| rolled_back_in_staging_at(&it.state)),
     };
     let now = Clock::real().now();

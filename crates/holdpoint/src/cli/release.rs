@@ -37,7 +37,7 @@ pub(super) async fn release(settings: &Settings, release: &Release) -> Result<Ex
         address,
     };
     let start = tokio::select! {
-        start = prepare(&assembly, version) => start?,
+        start = prepare(&assembly, release) => start?,
         // nothing was begun, so nothing is left to be resumed
         _ = stop.next() => return Ok(ExitCode::Interrupted),
     };
@@ -57,15 +57,22 @@ pub(super) async fn release(settings: &Settings, release: &Release) -> Result<Ex
 }
 
 /// Builds and pushes the images, and looks at what runs.
-async fn prepare(assembly: &Assembly, version: &Version) -> Result<StartRelease, Problem> {
+async fn prepare(assembly: &Assembly, release: &Release) -> Result<StartRelease, Problem> {
     let (place, project) = (assembly.build_place(), &assembly.project);
     images::compile(&place, project).await?;
-    let images = images::pack(&place, project, version).await?;
+    let images = images::pack(&place, project, &release.version).await?;
     images::push(&place, project, &images, &assembly.address).await?;
     let platform = Platform::new(&assembly.address)?;
     let facts = platform.observe(project, &assembly.project_root, &images).await;
     let facts = facts.map_err(|error| Problem::from(error).exit(ExitCode::Refused))?;
-    Ok(StartRelease { version: version.clone(), project: project.clone(), facts, rehearsal: None })
+    let (version, again) = (&release.version, release.again.clone());
+    Ok(StartRelease {
+        version: version.clone(),
+        project: project.clone(),
+        facts,
+        rehearsal: None,
+        again,
+    })
 }
 
 /// What the engine would refuse anyway is refused before minutes are spent on a build.
@@ -75,6 +82,11 @@ fn refuse_early(state: &State, version: &Version) -> Result<(), Problem> {
         return Err(Problem::new(ExitCode::Refused, sentence)
             .cause(format!("{} of {} is still under way", release.id, release.version))
             .hint("go on with it: `holdpoint resume`"));
+    }
+    if let Some(held_by) = state.held_by {
+        return Err(Problem::new(ExitCode::Refused, sentence)
+            .cause(format!("new releases are held since {held_by} was rolled back"))
+            .hint("see what went wrong with `holdpoint timeline`, then `holdpoint continue`"));
     }
     let released = state.releases.values().find(|release| {
         release.version == *version && matches!(release.ended, Some((_, Ending::Released)))

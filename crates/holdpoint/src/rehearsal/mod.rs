@@ -198,8 +198,13 @@ impl Cast<'_> {
         let platform = Platform::new(address)?;
         let facts = platform.observe(project, project_root, images).await?;
         let rehearsal = Some(Rehearsal { speed: self.rehearse.speed });
-        let start =
-            StartRelease { version: version.clone(), project: project.clone(), facts, rehearsal };
+        let start = StartRelease {
+            version: version.clone(),
+            project: project.clone(),
+            facts,
+            rehearsal,
+            again: None,
+        };
         let session = Session::recover(journal.clone(), clock.clone()).await?;
         let (mut conductor, handle) = self.assembly.conductor(session)?;
         let command = Command::StartRelease(Box::new(start));

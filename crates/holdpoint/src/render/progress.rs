@@ -127,8 +127,7 @@ impl Progress {
                 release.map(|release| self.step_lines(at, *step, release)).unwrap_or_default()
             }
             Event::StepFailed { step, reason } => {
-                let name = release.and_then(|one| one.run().plan.steps.get(*step));
-                let name = name.map_or("a step", |step| step.name.as_str());
+                let name = step_name(release, *step);
                 marked("✖", format!("{name} failed: {reason}"))
             }
             Event::SoakInterrupted { reason, .. } => {
@@ -159,7 +158,7 @@ impl Progress {
                 marked("✖", format!("{flag} flag raised by {by}: {reason}"))
             }
             Event::Breached { finding } => marked("✖", format!("breach: {finding}")),
-            Event::RollbackStarted { reason, by, plan } => {
+            Event::RollbackStarted { reason, by, plan, suspects: _ } => {
                 marked("◂", rollback_line(reason, by.as_deref(), plan))
             }
             Event::IncidentOpened { incident, title } => {
@@ -186,6 +185,7 @@ impl Progress {
             | Event::Observed(_)
             | Event::CalendarRead { .. }
             | Event::SoakStarted { .. }
+            | Event::RollbackAcknowledged { .. }
             | Event::NoticeQueued { .. }
             | Event::LinesQueued { .. } => Vec::new(),
         }
@@ -257,6 +257,11 @@ impl Progress {
             }
         }]
     }
+}
+
+fn step_name(release: Option<&Release>, step: usize) -> &str {
+    let step = release.and_then(|one| one.run().plan.steps.get(step));
+    step.map_or("a step", |step| step.name.as_str())
 }
 
 fn live_line() -> ProgressBar {

@@ -35,6 +35,12 @@ pub fn status(status: &Status, time: &LocalTime) -> String {
             None => "  production goes on without it".to_owned(),
         });
     }
+    if let Some(release) = status.held_by {
+        lines.push(format!(
+            "new releases are held since {release} was rolled back: let them start again with \
+             `holdpoint continue`"
+        ));
+    }
     if status.messages_waiting > 0 {
         lines.push(format!("{} messages are still to be delivered", status.messages_waiting));
     }
@@ -222,6 +228,7 @@ mod tests {
             at: at("2026-12-01T15:31:00Z"),
             release: Some(release),
             open_incidents: Vec::new(),
+            held_by: None,
             messages_waiting: 0,
             delivery_troubles: BTreeMap::new(),
             unread_calendars: Vec::new(),

@@ -47,6 +47,7 @@ impl StepNotes {
             | Event::Breached { .. }
             | Event::FlagRaised { .. }
             | Event::RollbackStarted { .. }
+            | Event::RollbackAcknowledged { .. }
             | Event::IncidentOpened { .. }
             | Event::IncidentClosed { .. }
             | Event::NoticeQueued { .. }

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use holdpoint::adapter::clock::Clock;
+use holdpoint::adapter::preflight::Previous;
+use holdpoint::executor::ReleaseFacts;
 use holdpoint_core::effect::{CheckResult, Effect};
-use holdpoint_core::id::ReleaseId;
+use holdpoint_core::id::{AppName, ImageDigest, ReleaseId};
 
 use crate::world::{APP, STAGING_APP, World, checks_of, step_id};
 
@@ -90,6 +92,38 @@ async fn rolling_back_must_have_been_tried_in_staging_of_late() {
         let drill = checks.iter().find(|check| check.name == "drill").expect("the check");
         assert_eq!(drill.passed, expected.is_none(), "{drill:?}");
         assert!(drill.detail.contains(expected.unwrap_or("2 days ago")), "{drill:?}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_release_whose_rollback_target_is_gone_from_the_registry_is_told_before_it_starts() {
+    let world = World::new().await;
+    let reference = world.production().await.image_reference;
+    let target = |reference: &str, image: ImageDigest| Previous {
+        machines: 2,
+        images: [(reference.to_owned(), image)].into(),
+        ..Previous::default()
+    };
+    let gone = ImageDigest::new(format!("sha256:{}", "0".repeat(64)));
+    let repository = reference.split_once('@').expect("a digest").0;
+    let pruned = target(&format!("{repository}@{gone}"), gone);
+    let elsewhere = target("docker.io/library/shop:1", world.image.clone());
+    for (previous, expected) in [
+        (target(&reference, world.image.clone()), Ok("the whole config of 2 machines")),
+        (pruned, Err("a rollback could not put")),
+        (elsewhere, Err("is in a registry that can't be asked")),
+    ] {
+        let previous = vec![(AppName::new(APP), previous)];
+        let release = ReleaseFacts { previous, ..world.release("1.0.0") };
+        let effect = Effect::Preflight { release: ReleaseId(1), version: "1.0.0".to_owned() };
+        let outcome = world.executor.perform(&step_id(), &effect, Some(&release)).await;
+        let checks = checks_of(&outcome);
+        let check = checks.iter().find(|check| check.name == "rollback-target:shop");
+        let check = check.expect("the check");
+        let (passed, text) = expected.map_or_else(|text| (false, text), |text| (true, text));
+        assert_eq!(check.passed, passed, "{check:?}");
+        assert!(check.detail.contains(text), "{check:?}");
     }
     world.end().await;
 }

@@ -149,6 +149,7 @@ impl World {
             is_rehearsal: false,
             images: images.to_vec(),
             rolled_back_in_staging_at: None,
+            previous: Vec::new(),
         }
     }
 

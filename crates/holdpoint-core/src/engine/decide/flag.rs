@@ -27,7 +27,7 @@ pub(in crate::engine) fn raise(
     let why = format!("{flag} flag raised by {by}: {reason}");
     if let Some(release) = state.active().filter(|release| release.course() == Course::Forward) {
         let mut events = vec![raised];
-        events.extend(rollback::after_failure(state, release, now, &why));
+        events.extend(rollback::after_failure(state, release, now, &why, None));
         return Ok(events);
     }
     // a scanner that repeats itself must not open an incident each time

@@ -22,8 +22,9 @@ pub(super) fn breach(state: &State, release: &Release, now: Timestamp) -> Vec<Ev
         return Vec::new();
     };
     let reason = finding.to_string();
+    let back = rollback::after_failure(state, release, now, &reason, Some(&finding.service));
     let mut events = vec![Event::Breached { finding }];
-    events.extend(rollback::after_failure(state, release, now, &reason));
+    events.extend(back);
     events
 }
 
@@ -33,5 +34,5 @@ fn is_ours(release: &Release, finding: &Finding) -> bool {
     let signals = release.signals.get(&finding.environment);
     let signals = signals.and_then(|services| services.get(&finding.service));
     signals.is_some_and(Signals::has_been_well)
-        || release.forward.touched_service(finding.environment, &finding.service)
+        || release.forward.changed(finding.environment, &finding.service) > 0
 }

@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::state::State;
 
 pub(super) use flag::raise as raise_flag;
-pub(super) use rollback::roll_back;
+pub(super) use rollback::{Cause, roll_back};
 
 /// The next decision, or nothing. What becomes of messages comes after the release: it never
 /// waits for them.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{announcement, hold, rollback, rollout, soak};
-use crate::engine::preflight;
+use crate::engine::{hygiene, preflight};
 use crate::event::{Ending, Event};
 use crate::id::Course;
 use crate::plan::StepKind;
@@ -101,7 +101,8 @@ fn failed(state: &State, release: &Release, now: Timestamp, why: &str) -> Vec<Ev
         events.extend(announcement::ended(state, release, &ending, now));
         events.push(Event::ReleaseEnded { ending });
     } else {
-        events.extend(rollback::after_failure(state, release, now, &reason));
+        let culprit = hygiene::service_of_step(release);
+        events.extend(rollback::after_failure(state, release, now, &reason, culprit));
     }
     events
 }

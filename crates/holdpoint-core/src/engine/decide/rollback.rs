@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 
 use super::announcement;
+use crate::engine::hygiene;
 use crate::event::{Ending, Event};
+use crate::id::ServiceName;
 use crate::planner;
 use crate::state::{Release, State};
 
@@ -13,11 +15,24 @@ pub(super) fn after_failure(
     release: &Release,
     now: Timestamp,
     reason: &str,
+    culprit: Option<&ServiceName>,
 ) -> Vec<Event> {
     let title = format!("{} {}: {reason}", release.project.title, release.version);
     let mut events = vec![Event::IncidentOpened { incident: state.next_incident(), title }];
-    events.extend(roll_back(state, release, now, reason, None));
+    let cause = Cause { reason, by: None, culprit };
+    events.extend(roll_back(state, release, now, cause));
     events
+}
+
+/// Why a release goes back.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Cause<'a> {
+    /// In a sentence.
+    pub(in crate::engine) reason: &'a str,
+    /// Who asks for it; `None` when the engine decides.
+    pub(in crate::engine) by: Option<&'a str>,
+    /// The service in which it went wrong, where that is known.
+    pub(in crate::engine) culprit: Option<&'a ServiceName>,
 }
 
 /// Goes back; where nothing was touched yet, the release simply ends.
@@ -25,9 +40,9 @@ pub(in crate::engine) fn roll_back(
     state: &State,
     release: &Release,
     now: Timestamp,
-    reason: &str,
-    by: Option<&str>,
+    cause: Cause<'_>,
 ) -> Vec<Event> {
+    let Cause { reason, by, culprit } = cause;
     let plan = planner::way_back(release);
     if plan.steps.is_empty() {
         let ending = Ending::Refused { reason: reason.to_owned() };
@@ -40,6 +55,7 @@ pub(in crate::engine) fn roll_back(
         reason: reason.to_owned(),
         by: by.map(str::to_owned),
         plan: Box::new(plan),
+        suspects: hygiene::suspects(state, release, culprit),
     });
     events
 }

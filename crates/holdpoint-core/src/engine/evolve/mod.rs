@@ -57,6 +57,14 @@ pub(super) fn evolve(state: &mut State, now: Timestamp, event: &Event) {
             let known = state.company_calendars.entry(calendar.clone()).or_default();
             known.learn(now, &CalendarReading::Failed(problem.clone()));
         }
+        Event::RollbackAcknowledged { .. } => state.held_by = None,
+        Event::ReleaseEnded { ending } => release_ended(state, now, ending),
+        Event::RollbackStarted { reason, plan, suspects, .. } => {
+            let Some(release) = state.active_mut() else { return };
+            roll_back(release, reason, plan);
+            let by = release.id;
+            state.suspects.extend(suspects.iter().map(|image| (image.clone(), by)));
+        }
         Event::StepStarted { .. }
         | Event::WaveStarted { .. }
         | Event::Observed(_)
@@ -71,9 +79,7 @@ pub(super) fn evolve(state: &mut State, now: Timestamp, event: &Event) {
         | Event::StepFailed { .. }
         | Event::Halted { .. }
         | Event::Resumed { .. }
-        | Event::Breached { .. }
-        | Event::RollbackStarted { .. }
-        | Event::ReleaseEnded { .. } => {
+        | Event::Breached { .. } => {
             if let Some(release) = state.active_mut() {
                 evolve_release(release, now, event);
             }
@@ -170,10 +176,11 @@ fn evolve_release(release: &mut Release, now: Timestamp, event: &Event) {
         }
         Event::Resumed { .. } => resumed(release),
         Event::Breached { finding } => release.breach = Some((now, finding.clone())),
-        Event::RollbackStarted { reason, plan, .. } => roll_back(release, reason, plan),
-        Event::ReleaseEnded { ending } => release.ended = Some((now, ending.clone())),
         // StepFailed tells; what follows from it comes as events of its own
         Event::StepFailed { .. }
+        | Event::RollbackStarted { .. }
+        | Event::RollbackAcknowledged { .. }
+        | Event::ReleaseEnded { .. }
         | Event::ReleaseStarted(_)
         | Event::EffectEnded { .. }
         | Event::IncidentOpened { .. }
@@ -210,7 +217,7 @@ fn step_started(release: &mut Release, now: Timestamp, step: usize) {
 
 fn wave_started(release: &mut Release, step: usize, wave: usize) {
     let (id, course) = (release.id, release.course());
-    forget_absence(release, step);
+    forget_absence(release, step, 0);
     let run = release.run_mut();
     run.progress = Progress::Rollout { wave: Some(wave) };
     let Some(wave) = run.rollout(step).and_then(|rollout| rollout.waves.get(wave)).cloned() else {
@@ -240,6 +247,7 @@ fn wave_started(release: &mut Release, step: usize, wave: usize) {
             machine,
             instance: None,
             lease: None,
+            was_leased: false,
             update_asked: false,
             created_by,
         };
@@ -247,12 +255,13 @@ fn wave_started(release: &mut Release, step: usize, wave: usize) {
     }
 }
 
-/// That a service was down before its first machine was begun is not held against its new version.
-fn forget_absence(release: &mut Release, step: usize) {
+/// That a service was down before its first machine was changed is not held against its new
+/// version. So many machines of it may have been changed by now.
+fn forget_absence(release: &mut Release, step: usize, changed_max: usize) {
     let run = release.run();
     let Some(rollout) = run.rollout(step) else { return };
     let (environment, service) = (rollout.environment, rollout.service.clone());
-    if run.touched_service(environment, &service) {
+    if run.changed(environment, &service) > changed_max {
         return;
     }
     if let Some(services) = release.signals.get_mut(&environment)
@@ -299,6 +308,22 @@ fn resumed(release: &mut Release) {
                 machine.phase = MachinePhase::Lease;
             }
         }
+    }
+}
+
+/// A rollback holds new releases; a version that arrived clears its images of any suspicion.
+fn release_ended(state: &mut State, now: Timestamp, ending: &Ending) {
+    let Some(release) = state.active_mut() else { return };
+    release.ended = Some((now, ending.clone()));
+    let (id, images) = (release.id, release.forward.plan.images());
+    match ending {
+        Ending::RolledBack => state.held_by = Some(id),
+        Ending::Released => {
+            for (_, _, image) in images {
+                state.suspects.remove(&image);
+            }
+        }
+        Ending::Refused { .. } => {}
     }
 }
 

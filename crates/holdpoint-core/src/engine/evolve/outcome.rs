@@ -135,7 +135,12 @@ fn machine_ended(
     let machine = run.machines.get_mut(slot)?;
     match outcome {
         Outcome::Done(evidence) => {
+            let was_changed = machine.update_asked;
             done(machine, &action, evidence);
+            if machine.update_asked && !was_changed {
+                super::forget_absence(release, step, 1);
+                return None;
+            }
             let created = machine.phase == MachinePhase::Health
                 && matches!(action, MachineAction::Create { .. });
             return created.then(|| Some((app, machine.machine.clone()?))).flatten();
@@ -151,6 +156,7 @@ fn done(machine: &mut MachineProgress, action: &MachineAction, evidence: &Eviden
     match evidence {
         Evidence::Lease { nonce, instance_id } => {
             machine.lease = Some(nonce.clone());
+            machine.was_leased = true;
             if let MachineAction::Update { expected_instance: Some(expected), .. } = action
                 && !machine.update_asked
                 && expected != instance_id

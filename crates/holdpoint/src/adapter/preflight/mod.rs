@@ -9,6 +9,7 @@ mod finding;
 mod notes;
 mod parity;
 mod platform;
+mod rollback_target;
 mod runbook;
 mod secrets;
 mod source;
@@ -32,6 +33,7 @@ use crate::executor::ReleaseFacts;
 use finding::Lack;
 
 pub use finding::{Check, Reach};
+pub use rollback_target::Previous;
 
 /// A check that has not ended by then counts as failed; what it asks answers within seconds.
 const LOOK_TIMEOUT: Duration = Duration::from_mins(1);
@@ -47,6 +49,8 @@ pub struct Subject {
     pub is_rehearsal: bool,
     /// The images that the release brings to each app; none before they are built.
     pub images: Vec<(AppName, ImageDigest)>,
+    /// What each app runs before it: what a rollback puts back.
+    pub previous: Vec<(AppName, Previous)>,
     /// When a release was last rolled back in staging alone.
     pub rolled_back_in_staging_at: Option<Timestamp>,
 }
@@ -70,6 +74,7 @@ impl Subject {
             version: Version::parse(&facts.version).ok(),
             is_rehearsal: facts.is_rehearsal,
             images: facts.images.clone(),
+            previous: facts.previous.clone(),
             rolled_back_in_staging_at: facts.rolled_back_in_staging_at,
         }
     }
@@ -120,6 +125,10 @@ fn of_the_platform<'a>(
     for (app, digest) in &subject.images {
         let image = platform::image(platform, app, digest.as_str());
         checks.push(Check::network(CheckKind::Image, app.as_str(), image));
+    }
+    for (app, previous) in &subject.previous {
+        let target = rollback_target::look(platform, app, previous);
+        checks.push(Check::network(CheckKind::RollbackTarget, app.as_str(), target));
     }
     for service in &project.services {
         for environment in [Environment::Staging, Environment::Production] {

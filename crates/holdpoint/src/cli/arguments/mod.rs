@@ -88,7 +88,8 @@ pub enum Verb {
     Waive(preflight::Waive),
     /// Stop the release at the next safe point
     Halt(Reasoned),
-    /// Go on after a halt, or try again where the release is stuck
+    /// Go on after a halt, try again where the release is stuck, or let new releases start after a
+    /// rollback
     Continue,
     /// Put the previous version back now
     Rollback(Reasoned),
@@ -187,6 +188,9 @@ pub struct Rehearse {
 pub struct Release {
     /// The version: semantic, and not released before
     pub version: Version,
+    /// Why images that were rolled back shall be tried again; it goes into the journal
+    #[arg(long, value_name = "REASON")]
+    pub again: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "the type says it")]
     pub platform: Platform,
