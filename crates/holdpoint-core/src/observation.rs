@@ -107,6 +107,23 @@ pub struct Sample {
     pub memory_share: Option<f64>,
     /// Machines killed for want of memory during the interval.
     pub oom_kills: u64,
+    /// The same by machine, as far as machines counted it themselves: what a proxy answered in
+    /// their place is not in it. Empty where nobody counts by machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub machines: Vec<MachineSample>,
+}
+
+/// What one machine answered over the interval of an [`Observation`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MachineSample {
+    /// The machine.
+    pub machine: MachineId,
+    /// Requests answered.
+    pub requests: u64,
+    /// Those answered with a server error (5xx).
+    pub errors: u64,
+    /// How long answers took.
+    pub latency: Histogram,
 }
 
 /// Counts of answers by duration.
@@ -115,4 +132,79 @@ pub struct Histogram {
     /// `(upper bound in microseconds, answers in this bucket alone)`, by rising bound. The last
     /// bound may be `u64::MAX`.
     pub buckets: Vec<(u64, u64)>,
+}
+
+impl Histogram {
+    /// How many answers there are.
+    pub fn answers(&self) -> u64 {
+        self.buckets.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// How many answers certainly took longer than `bound_us`: those of the buckets that begin
+    /// there or above.
+    pub fn slower_than(&self, bound_us: u64) -> u64 {
+        let mut begins_at = 0;
+        let mut slower = 0_u64;
+        for (ends_at, count) in &self.buckets {
+            if begins_at >= bound_us {
+                slower = slower.saturating_add(*count);
+            }
+            begins_at = *ends_at;
+        }
+        slower
+    }
+
+    /// Adds another, bucket by bucket.
+    pub fn add(&mut self, other: &Self) {
+        for (bound, count) in &other.buckets {
+            match self.buckets.binary_search_by_key(bound, |(bound, _)| *bound) {
+                Ok(index) => {
+                    if let Some((_, sum)) = self.buckets.get_mut(index) {
+                        *sum = sum.saturating_add(*count);
+                    }
+                }
+                Err(index) => self.buckets.insert(index, (*bound, *count)),
+            }
+        }
+    }
+
+    /// The upper bound, in microseconds, of the bucket in which the answer at `quantile` (0 to 1)
+    /// lies. `None` without answers.
+    pub fn quantile_us(&self, quantile: f64) -> Option<u64> {
+        let rank = rank(self.answers(), quantile)?;
+        let mut seen = 0_u64;
+        self.buckets.iter().find_map(|(bound, count)| {
+            seen = seen.saturating_add(*count);
+            (seen >= rank).then_some(*bound)
+        })
+    }
+}
+
+/// Which of `total` sorted values stands at the quantile, counted from 1.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of answers are far below 2^52, and the product is not negative"
+)]
+fn rank(total: u64, quantile: f64) -> Option<u64> {
+    (total > 0).then(|| ((total as f64 * quantile.clamp(0.0, 1.0)).ceil() as u64).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_certainly_slower_counts_as_slower() {
+        let mut times = Histogram { buckets: vec![(100, 5), (500, 3), (u64::MAX, 2)] };
+        assert_eq!([0, 100, 101, 500, 501].map(|bound| times.slower_than(bound)), [10, 5, 2, 2, 0]);
+        times.add(&Histogram { buckets: vec![(200, 1), (500, 1)] });
+        assert_eq!(times.buckets, [(100, 5), (200, 1), (500, 4), (u64::MAX, 2)]);
+        assert_eq!(
+            [0.5, 0.6, 1.0].map(|q| times.quantile_us(q)),
+            [Some(200), Some(500), Some(u64::MAX)]
+        );
+        assert_eq!(Histogram::default().quantile_us(0.5), None);
+    }
 }

@@ -27,12 +27,14 @@ pub(super) fn accept(state: &State, now: Timestamp, input: Input) -> Result<Vec<
             Ok(events)
         }
         Input::Observed(observation) => {
+            let environment = &observation.environment;
             // what was measured before the release began, and was long on its way, is not about it
-            let watched = state.active().is_some_and(|release| {
+            let is_wanted = state.active().is_some_and(|release| {
                 observation.to >= release.started_at
-                    && release.watched().contains(&observation.environment)
+                    && (release.watched().contains(environment)
+                        || release.learned().contains(environment))
             });
-            Ok(watched.then_some(Event::Observed(observation)).into_iter().collect())
+            Ok(is_wanted.then_some(Event::Observed(observation)).into_iter().collect())
         }
         Input::CalendarRead(calendar, reading) => Ok(calendar_read(state, calendar, reading)),
         Input::Tick => Ok(Vec::new()),

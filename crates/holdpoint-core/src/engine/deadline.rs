@@ -52,7 +52,12 @@ pub(crate) fn waits_for(state: &State, release: &Release, now: Timestamp) -> Opt
         }
         StepKind::Soak(soak) => match soak::first_not_passing(release, soak, now) {
             Some(verdict) => Some(WaitReason::Gates { finding: verdict.finding().to_string() }),
-            None => Some(WaitReason::SoakEnds { step: step.name.clone() }),
+            None => match soak::undecided(release, soak, now) {
+                Some(verdict) if soak_is_over(release, soak, now) => {
+                    Some(WaitReason::Gates { finding: verdict.finding().to_string() })
+                }
+                Some(_) | None => Some(WaitReason::SoakEnds { step: step.name.clone() }),
+            },
         },
         StepKind::Approval { .. } => {
             Some(WaitReason::Approvals { roles: release.missing_approvals() })
@@ -119,6 +124,10 @@ fn soak_deadline(release: &Release, soak: &Soak, step: &str) -> Option<(Timestam
     };
     let ends_at = *since + seconds(soak.duration_secs);
     Some((ends_at, WaitReason::SoakEnds { step: step.to_owned() }))
+}
+
+fn soak_is_over(release: &Release, soak: &Soak, now: Timestamp) -> bool {
+    soak_deadline(release, soak, "").is_some_and(|(ends_at, _)| now >= ends_at)
 }
 
 /// When a gate that is bad becomes a breach, and when signals become too old to count.

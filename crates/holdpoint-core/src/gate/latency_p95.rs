@@ -1,9 +1,7 @@
 //! Reads the 95th percentile of the answers' latency from histograms.
 
-use std::collections::BTreeMap;
-
 use super::{Level, Reading, Signals};
-use crate::observation::Sample;
+use crate::observation::{Histogram, Sample};
 use crate::project::GatePolicy;
 
 /// Above this a bound stands for "everything slower": a year, in milliseconds.
@@ -11,7 +9,7 @@ const UNBOUNDED_MS: u64 = 366 * 86_400_000;
 
 pub(super) fn read(signals: &Signals, policy: &GatePolicy) -> Reading {
     let samples: Vec<&Sample> = signals.part_of(policy.latency_p95_critical_for_secs).collect();
-    let answers: u64 = samples.iter().map(|sample| count(sample)).sum();
+    let answers: u64 = samples.iter().map(|sample| sample.latency.answers()).sum();
     let minimum = policy.latency_p95_minimum_requests.max(1);
     let Some(p95_ms) = percentile_ms(samples.into_iter(), 0.95).filter(|_| answers >= minimum)
     else {
@@ -39,35 +37,9 @@ pub(super) fn read(signals: &Signals, policy: &GatePolicy) -> Reading {
 /// the answers lie: the upper bound of the bucket that holds it, which never flatters. `None`
 /// without answers.
 pub fn percentile_ms<'a>(samples: impl Iterator<Item = &'a Sample>, quantile: f64) -> Option<u64> {
-    let mut merged: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut merged = Histogram::default();
     for sample in samples {
-        for (bound, count) in &sample.latency.buckets {
-            *merged.entry(*bound).or_default() += count;
-        }
+        merged.add(&sample.latency);
     }
-    let total: u64 = merged.values().sum();
-    let rank = rank(total, quantile)?;
-    let mut seen = 0;
-    for (bound_us, count) in merged {
-        seen += count;
-        if seen >= rank {
-            return Some(bound_us.div_ceil(1000));
-        }
-    }
-    None
-}
-
-fn count(sample: &Sample) -> u64 {
-    sample.latency.buckets.iter().map(|(_, count)| count).sum()
-}
-
-/// Which of `total` sorted values stands at the quantile, counted from 1.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counts of answers are far below 2^52, and the product is not negative"
-)]
-fn rank(total: u64, quantile: f64) -> Option<u64> {
-    (total > 0).then(|| ((total as f64 * quantile.clamp(0.0, 1.0)).ceil() as u64).max(1))
+    Some(merged.quantile_us(quantile)?.div_ceil(1000))
 }

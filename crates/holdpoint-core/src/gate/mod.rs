@@ -5,6 +5,7 @@
 //! runbook's "Critical Metrics to Watch" and "When to Rollback". The readings of each kind are in
 //! a file of their own; this one turns readings into verdicts over time.
 
+pub mod comparison;
 mod error_rate;
 pub mod evidence;
 mod health;
@@ -20,6 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Environment, ServiceName};
 use crate::project::GatePolicy;
+
+use comparison::{Comparison, Said};
 
 pub use latency_p95::percentile_ms;
 pub use signals::{Signals, Span};
@@ -38,12 +41,19 @@ pub enum Gate {
     Memory,
     /// Machines killed for want of memory.
     OomKill,
+    /// Server errors of the new version, compared with the one before it.
+    ErrorComparison,
+    /// Its latency, compared likewise.
+    LatencyComparison,
 }
 
 impl Gate {
-    /// All gates, in the order in which they are shown.
-    pub const ALL: [Self; 5] =
+    /// The gates that hold readings against thresholds, in the order in which they are shown.
+    pub const THRESHOLDS: [Self; 5] =
         [Self::Health, Self::ErrorRate, Self::LatencyP95, Self::Memory, Self::OomKill];
+
+    /// The gates that compare a new version with the one before it.
+    pub const COMPARISONS: [Self; 2] = [Self::ErrorComparison, Self::LatencyComparison];
 
     /// For how long a critical reading must last before it is a breach.
     fn critical_for_secs(self, policy: &GatePolicy) -> u64 {
@@ -54,6 +64,8 @@ impl Gate {
             Self::Memory => policy.memory_critical_for_secs,
             // the runbook: "OOM kills occurring" is never waited out
             Self::OomKill => 0,
+            // their evidence has time in it
+            Self::ErrorComparison | Self::LatencyComparison => 0,
         }
     }
 
@@ -64,6 +76,9 @@ impl Gate {
             Self::Health => health::read(signals),
             Self::Memory => memory::read(signals, policy),
             Self::OomKill => oom_kill::read(signals),
+            Self::ErrorComparison | Self::LatencyComparison => {
+                Reading { level: None, text: "is compared, not read".to_owned() }
+            }
         }
     }
 }
@@ -76,6 +91,8 @@ impl fmt::Display for Gate {
             Self::Health => "health",
             Self::Memory => "memory",
             Self::OomKill => "OOM kills",
+            Self::ErrorComparison => "error comparison",
+            Self::LatencyComparison => "latency comparison",
         })
     }
 }
@@ -185,6 +202,24 @@ pub fn evaluate(
         None => Verdict::Inconclusive(finding),
         Some(Level::Good) => Verdict::Pass(finding),
         Some(Level::Warn | Level::Critical) => Verdict::Wait { until: None, finding },
+    }
+}
+
+/// What a gate that compares says of a service at `now`.
+pub fn compare(
+    gate: Gate,
+    environment: Environment,
+    service: &ServiceName,
+    comparison: Option<&Comparison>,
+    policy: &GatePolicy,
+    now: Timestamp,
+) -> Verdict {
+    let finding = |text: String| Finding { gate, environment, service: service.clone(), text };
+    match comparison.map(|comparison| comparison.said(gate, policy, now)) {
+        Some(Said::Worse(text)) => Verdict::Fail(finding(text)),
+        Some(Said::Certified(text)) => Verdict::Pass(finding(text)),
+        Some(Said::Undecided(text)) => Verdict::Inconclusive(finding(text)),
+        None => Verdict::Inconclusive(finding("no data yet".to_owned())),
     }
 }
 

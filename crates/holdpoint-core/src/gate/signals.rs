@@ -63,7 +63,7 @@ impl Signals {
         {
             self.spans.pop_front();
         }
-        for gate in Gate::ALL {
+        for gate in Gate::THRESHOLDS {
             let reading = gate.read(self, policy);
             let before = self.tracks.get(&gate).and_then(|track| track.critical_since);
             let critical_since = match reading.level {

@@ -21,6 +21,7 @@ fn good() -> Sample {
         probes_failed: 0,
         memory_share: Some(0.2),
         oom_kills: 0,
+        machines: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
+use super::comparison::ComparisonPolicy;
 use super::duration::spell_ms;
 use super::reader::Table;
 
@@ -46,6 +47,9 @@ pub struct GatePolicy {
     pub memory_critical_for_secs: u64,
     /// With no observation for this long there is no data: inconclusive.
     pub stale_after_secs: u64,
+    /// How a new version is compared with the one before it.
+    #[serde(default)]
+    pub comparison: ComparisonPolicy,
 }
 
 impl GatePolicy {
@@ -56,6 +60,7 @@ impl GatePolicy {
             gates.table("latency_p95", |table| policy.read_latency(table));
             gates.table("health", |table| policy.read_health(table));
             gates.table("memory", |table| policy.read_memory(table));
+            gates.table("comparison", |table| policy.comparison.read(table));
             gates.secs("stale_after", 1, &mut policy.stale_after_secs);
         });
         policy
@@ -136,6 +141,7 @@ impl Default for GatePolicy {
             memory_share_critical: 0.85,
             memory_critical_for_secs: 5 * 60,
             stale_after_secs: 2 * 60,
+            comparison: ComparisonPolicy::default(),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod channel;
 mod company_calendar;
+mod comparison;
 mod diagnostic;
 mod duration;
 mod gates;
@@ -30,6 +31,7 @@ use similar::did_you_mean;
 
 pub use channel::{Channel, EventFormat, MailSecurity, MailServer, Medium, WebhookAddress};
 pub use company_calendar::{CalendarSource, CompanyCalendar, WhenUnreadable};
+pub use comparison::ComparisonPolicy;
 pub use diagnostic::{Diagnostic, Severity};
 pub use gates::GatePolicy;
 pub use notify::Notify;

@@ -340,6 +340,28 @@ impl<'a> Value<'a> {
         Some(share)
     }
 
+    /// A factor from 1 to a limit.
+    pub(super) fn factor(&self, limit: f64) -> Option<f64> {
+        let raw = self.raw();
+        let written = raw
+            .as_float()
+            .map(|float| float.as_str().to_owned())
+            .or_else(|| raw.as_integer().map(ToString::to_string));
+        let Some(written) = written else {
+            self.refuse_type("a number", "1.5");
+            return None;
+        };
+        let factor: f64 = written.parse().unwrap_or(f64::NAN);
+        if !(1.0..=limit).contains(&factor) {
+            self.refuse(
+                format!("is {written}, which is out of range"),
+                format!("use 1 to {limit}; 1.5 allows half as much again"),
+            );
+            return None;
+        }
+        Some(factor)
+    }
+
     /// A length of time in whole seconds.
     pub(super) fn secs(&self, range: &RangeInclusive<u64>) -> Option<u64> {
         let limits = range.start().saturating_mul(1000)..=range.end().saturating_mul(1000);

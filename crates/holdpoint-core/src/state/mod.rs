@@ -5,6 +5,7 @@ mod attempt;
 mod message;
 mod release;
 mod run;
+mod sides;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::KnownCalendars;
 use crate::flag::Flag;
-use crate::id::{EffectId, ImageDigest, IncidentId, ReleaseId};
+use crate::gate::comparison::History;
+use crate::id::{EffectId, Environment, ImageDigest, IncidentId, ReleaseId, ServiceName};
 use crate::planner::KnownMachines;
 use crate::project::Project;
 
@@ -21,6 +23,7 @@ pub use attempt::{Attempt, End};
 pub use message::{Content, DeliveryTrouble, Message};
 pub use release::{Approval, Halt, Release};
 pub use run::{MachineProgress, Progress, Run, StepTimes};
+pub use sides::Sides;
 
 /// Everything that is known: all releases, incidents, messages and machines of one project.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,6 +50,9 @@ pub struct State {
     /// Images that were rolled back, each with the release that did; one that was released since
     /// is not among them.
     pub suspects: BTreeMap<ImageDigest, ReleaseId>,
+    /// How each service's version of before the next release did, as releases measured it.
+    #[serde(default)]
+    pub histories: BTreeMap<Environment, BTreeMap<ServiceName, History>>,
 }
 
 /// An open or closed problem.

@@ -10,9 +10,10 @@ use super::Run;
 use crate::command::Rehearsal;
 use crate::effect::CheckResult;
 use crate::event::Ending;
-use crate::gate::{Finding, Gate, Signals, Verdict, evaluate};
+use crate::gate::comparison::Comparison;
+use crate::gate::{Finding, Gate, Signals, Verdict, compare, evaluate};
 use crate::id::{Course, Environment, IncidentId, MachineId, ReleaseId, ServiceName};
-use crate::plan::{Step, StepKind};
+use crate::plan::{MachineAction, Step, StepKind};
 use crate::planner::Report;
 use crate::preflight::{Waiver, unwaived};
 use crate::project::{Project, Role};
@@ -65,6 +66,9 @@ pub struct Release {
     pub told_at: Timestamp,
     /// The signals per environment and service.
     pub signals: BTreeMap<Environment, BTreeMap<ServiceName, Signals>>,
+    /// How the new version compares with the one before it.
+    #[serde(default)]
+    pub comparisons: BTreeMap<Environment, BTreeMap<ServiceName, Comparison>>,
 }
 
 /// Consent to the way forward.
@@ -144,12 +148,47 @@ impl Release {
     pub fn verdicts(&self, environment: Environment, now: Timestamp) -> Vec<Verdict> {
         let services = self.project.services.iter().map(|service| ServiceName::new(&service.name));
         let verdicts = services.flat_map(|service| {
-            Gate::ALL.into_iter().map(move |gate| {
+            Gate::THRESHOLDS.into_iter().map(move |gate| {
                 let signals = self.signals.get(&environment).and_then(|all| all.get(&service));
                 evaluate(gate, environment, &service, signals, &self.project.gates, now)
             })
         });
-        verdicts.collect()
+        verdicts.chain(self.comparison_verdicts(environment, now)).collect()
+    }
+
+    /// What the gates say that compare the new version with the one before it. On the way back
+    /// there is nothing to compare, and neither is there in a service that was not begun.
+    fn comparison_verdicts(
+        &self,
+        environment: Environment,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Verdict> {
+        let services = self.project.services.iter().map(|service| ServiceName::new(&service.name));
+        let begun = services.filter(move |service| {
+            self.back.is_none() && self.forward.touched_service(environment, service)
+        });
+        begun.flat_map(move |service| {
+            Gate::COMPARISONS.map(|gate| {
+                let compared = self.comparisons.get(&environment).and_then(|all| all.get(&service));
+                compare(gate, environment, &service, compared, &self.project.gates, now)
+            })
+        })
+    }
+
+    /// The environments with machines that the way forward will change and has not begun: what
+    /// their version does now is what the new one is compared with.
+    pub fn learned(&self) -> Vec<Environment> {
+        if self.back.is_some() {
+            return Vec::new();
+        }
+        let rollouts = self.forward.plan.steps.iter().filter_map(|step| step.kind.rollout());
+        let to_come = rollouts.filter(|one| {
+            let mut changes = one.waves.iter().flat_map(|wave| &wave.changes);
+            !self.forward.touched(one.environment)
+                && changes.any(|change| matches!(change.action, MachineAction::Update { .. }))
+        });
+        let environments: BTreeSet<Environment> = to_come.map(|one| one.environment).collect();
+        environments.into_iter().collect()
     }
 
     /// The pre-flight checks that failed, and that no waiver covers at `now`.

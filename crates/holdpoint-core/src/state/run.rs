@@ -84,6 +84,9 @@ pub struct MachineProgress {
     pub update_asked: bool,
     /// The effect that makes it, once that was asked for.
     pub created_by: Option<EffectId>,
+    /// When it got its new config and image.
+    #[serde(default)]
+    pub changed_at: Option<Timestamp>,
 }
 
 impl Run {

@@ -14,20 +14,23 @@ pub use window::{ClosedBy, WindowView, window};
 use crate::id::{AppName, Environment, ServiceName};
 use crate::state::State;
 
-/// What telemetry must measure now: the environments whose gates count, with the services and
-/// apps in each.
+/// What telemetry must measure now: the environments whose gates count and those whose versions
+/// will be compared with, with the services and apps in each.
 pub fn watched(state: &State) -> Vec<(Environment, Vec<(ServiceName, AppName)>)> {
     let Some(release) = state.active() else {
         return Vec::new();
     };
     let steps = release.forward.plan.steps.iter();
     let rollouts: Vec<_> = steps.filter_map(|step| step.kind.rollout()).collect();
-    let environments = release.watched().into_iter();
+    let mut environments = release.watched();
+    environments.extend(release.learned());
+    environments.sort_unstable();
+    environments.dedup();
     let services = |environment| {
         let of_environment = rollouts.iter().filter(move |one| one.environment == environment);
         of_environment.map(|one| (one.service.clone(), one.app.clone())).collect()
     };
-    environments.map(|environment| (environment, services(environment))).collect()
+    environments.into_iter().map(|environment| (environment, services(environment))).collect()
 }
 
 /// Whether the conductor can stop without leaving a machine in the middle of its change. Nothing

@@ -11,6 +11,8 @@ use holdpoint_core::project::Role;
 /// conductor dies.
 fn two_releases(crash_at: Option<usize>) -> World {
     let mut world = World::at("2026-03-03T09:20:00Z");
+    // each observation is a record, and a crash
+    world.observed_every_secs = 60;
     world.bad_image = Some("1.1.0".to_owned());
     for version in ["1.0.0", "1.1.0"] {
         world.start("linus", version).expect("linus may start");

@@ -23,6 +23,7 @@ fn staging_observed(world: &World, is_desk_up: bool) -> Input {
         probes_failed: if is_up { 0 } else { 6 },
         memory_share: Some(0.25),
         oom_kills: 0,
+        machines: Vec::new(),
     });
     let from = world.now - SignedDuration::from_secs(30);
     let (environment, samples) = (Environment::Staging, samples.to_vec());
@@ -236,4 +237,24 @@ fn a_machine_that_lost_its_lease_while_it_left_the_rotation_comes_back_to_it() {
     world.command("ada", Command::Rollback { reason: "it looks bad".to_owned() }).unwrap();
     world.run_to_end();
     assert_eq!(world.fleet(), before, "{}", world.story());
+}
+
+#[test]
+fn a_cordon_of_unknown_fate_is_asked_for_under_a_new_lease_so_that_the_first_is_never_heard() {
+    let mut world = World::at("2026-03-03T09:20:00Z");
+    world.release("1.0.0");
+    let mut is_lost = false;
+    world.twist = Box::new(move |_, effect| {
+        let lose = matches!(effect, Effect::Cordon { .. }) && !is_lost;
+        is_lost |= lose;
+        lose.then_some(Outcome::Unknown)
+    });
+    world.start("linus", "1.1.0").unwrap();
+    world.run_until_step("staging smoke checks of search");
+    let cordons = world.performed.iter().filter_map(|(id, effect)| {
+        let Effect::Cordon { nonce, .. } = effect else { return None };
+        id.to_string().contains("release-2/forward/1/staging.search.0").then_some(nonce)
+    });
+    let nonces: BTreeSet<&String> = cordons.collect();
+    assert_eq!(nonces.len(), 2, "each has a lease of its own: {nonces:?}");
 }

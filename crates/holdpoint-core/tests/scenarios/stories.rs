@@ -5,7 +5,7 @@ use holdpoint_core::command::Command;
 use holdpoint_core::effect::{Effect, Evidence, Outcome, RefusalKind};
 use holdpoint_core::id::Environment;
 use holdpoint_core::project::Role;
-use holdpoint_core::view::plan_text;
+use holdpoint_core::view::{self, plan_text};
 
 #[test]
 fn a_good_release_goes_through_every_step_of_the_runbook() {
@@ -319,4 +319,36 @@ fn an_open_incident_keeps_production_from_starting_until_it_is_closed() {
     world.command("ada", Command::CloseIncident { incident, resolution }).unwrap();
     world.run_to_end();
     assert!(world.fleet().contains("search: search-1.2.0"), "{}", world.fleet());
+}
+
+#[test]
+fn a_soak_lasts_until_there_were_enough_requests_to_certify_the_version() {
+    let mut world = World::at("2026-03-03T09:20:00Z");
+    world.answers_per_machine = 1;
+    world.start("linus", "1.0.0").unwrap();
+    world.run_until_step("staging soak");
+    world.run_until("the end of its time", |world| world.now >= time("2026-03-03T09:55:00Z"));
+    let status = view::status(world.engine.state(), world.now).release.unwrap();
+    insta::assert_snapshot!(status.waits_for.unwrap().to_string(), @"the gates to hold: error comparison of search in staging: errors 0/69 (0.0 %) in 34 min 30 s, allowed 1.0 %; evidence 1:2.3, rolls back at 250:1; needs about 51 more requests to certify");
+    world.run_until_step("approvals");
+    let waited = world.now.duration_since(time("2026-03-03T09:20:00Z")).as_secs() / 60;
+    assert!((55..65).contains(&waited), "{waited} minutes");
+}
+
+#[test]
+fn a_version_is_compared_with_what_the_one_before_it_did_until_the_rollout() {
+    let mut world = World::at("2026-03-03T09:20:00Z");
+    world.release("1.0.0");
+    let histories = |world: &World| {
+        let all = &world.engine.state().histories[&Environment::Production];
+        all.values().map(|history| history.errors().requests).collect::<Vec<_>>()
+    };
+    let before = histories(&world);
+    assert!(before.iter().all(|requests| *requests > 5_000), "{before:?}");
+    world.start("linus", "1.1.0").unwrap();
+    world.run_until_step("approvals");
+    world.command("grace", Command::Rollback { reason: "not today".to_owned() }).unwrap();
+    world.run_to_end();
+    let after = histories(&world);
+    assert!(after.iter().zip(&before).all(|(after, before)| after > before), "{after:?}");
 }

@@ -10,7 +10,9 @@ use holdpoint_core::id::{
     AppName, EffectId, Environment, ImageDigest, InstanceId, MachineId, ServiceName,
 };
 use holdpoint_core::journal::Record;
-use holdpoint_core::observation::{Histogram, Observation, ObservedMachine, Sample, ServiceFacts};
+use holdpoint_core::observation::{
+    Histogram, MachineSample, Observation, ObservedMachine, Sample, ServiceFacts,
+};
 use holdpoint_core::project::{self, Project, Role};
 use holdpoint_core::view;
 use jiff::{SignedDuration, Timestamp};
@@ -58,9 +60,6 @@ machines = 2
 holidays = "none"
 "#;
 
-/// How often the world is observed, in seconds.
-const OBSERVED_EVERY_SECS: i64 = 30;
-
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Machine {
     pub(crate) app: AppName,
@@ -95,6 +94,10 @@ pub(crate) struct World {
     pub(crate) bad_image: Option<String>,
     pub(crate) observing: bool,
     pub(crate) project: Project,
+    /// How often the world is observed, in seconds.
+    pub(crate) observed_every_secs: i64,
+    /// What each machine answers between two observations.
+    pub(crate) answers_per_machine: u64,
     pending: VecDeque<(EffectId, Outcome)>,
     next_observation: Timestamp,
     created_by: BTreeMap<String, MachineId>,
@@ -124,6 +127,8 @@ impl World {
             bad_image: None,
             observing: true,
             project: project(),
+            observed_every_secs: 30,
+            answers_per_machine: 300,
             pending: VecDeque::new(),
             next_observation: now,
             created_by: BTreeMap::new(),
@@ -261,7 +266,7 @@ impl World {
             }
             (_, Some(at)) => {
                 self.now = at;
-                self.next_observation = at + SignedDuration::from_secs(OBSERVED_EVERY_SECS);
+                self.next_observation = at + SignedDuration::from_secs(self.observed_every_secs);
                 for (environment, _) in watched {
                     let observation = self.observe(environment);
                     self.input(Input::Observed(observation)).expect("never refused");
@@ -303,7 +308,7 @@ impl World {
     }
 
     fn observe(&self, environment: Environment) -> Observation {
-        let from = self.now - SignedDuration::from_secs(OBSERVED_EVERY_SECS);
+        let from = self.now - SignedDuration::from_secs(self.observed_every_secs);
         let samples = ["search", "desk"].map(|service| {
             let bad = environment == Environment::Production
                 && self.bad_image.as_ref().is_some_and(|bad| {
@@ -320,9 +325,31 @@ impl World {
                 probes_failed: 0,
                 memory_share: Some(0.25),
                 oom_kills: 0,
+                machines: self.answers_by_machine(environment, service),
             }
         });
         Observation { environment, from, to: self.now, samples: samples.to_vec() }
+    }
+
+    fn answers_by_machine(&self, environment: Environment, service: &str) -> Vec<MachineSample> {
+        let app = match environment {
+            Environment::Staging => format!("{service}-staging"),
+            Environment::Production => service.to_owned(),
+        };
+        let in_rotation = self.machines.iter().filter(|(_, machine)| {
+            machine.app.as_str() == app && !machine.cordoned && !machine.stopped
+        });
+        let answers = in_rotation.map(|(id, machine)| {
+            let bad = environment == Environment::Production
+                && self.bad_image.as_ref().is_some_and(|bad| machine.image().contains(bad));
+            MachineSample {
+                machine: id.clone(),
+                requests: self.answers_per_machine,
+                errors: if bad { self.answers_per_machine / 5 } else { 0 },
+                latency: Histogram { buckets: vec![(5_000, self.answers_per_machine)] },
+            }
+        });
+        answers.collect()
     }
 
     fn perform(&mut self, id: &EffectId, effect: &Effect) -> Outcome {

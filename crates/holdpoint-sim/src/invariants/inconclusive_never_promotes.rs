@@ -66,7 +66,10 @@ impl Checker for InconclusiveNeverPromotes {
             self.readings.retain(|(environment, _), _| *environment != soak.environment);
         }
         self.forget_absence(under, fact);
-        if let Fact::Event(Event::Observed(observation)) = fact {
+        // before it is begun, an environment is measured only to be compared with
+        if let Fact::Event(Event::Observed(observation)) = fact
+            && is_begun(under, observation.environment)
+        {
             return self.hear(now, observation);
         }
         if let Fact::Event(Event::StepPassed { step }) = fact
@@ -168,6 +171,13 @@ fn begun<'a>(under: &'a Under, fact: Fact<'_>) -> Option<(&'a Rollout, bool)> {
     None
 }
 
+/// Whether any machine of an environment was begun.
+fn is_begun(under: &Under, environment: Environment) -> bool {
+    let mut rollouts =
+        under.waves.iter().filter_map(|(course, step, _)| under.rollout(*course, *step));
+    rollouts.any(|rollout| rollout.environment == environment)
+}
+
 /// Whether a way back puts a previous version of a service in the place of the new one.
 fn runs_again(back: &Plan, soak: &Soak, service: &str) -> bool {
     let rollouts = back.steps.iter().filter_map(|step| step.kind.rollout());
@@ -222,6 +232,7 @@ mod tests {
     fn soak(samples: &[(i64, bool)]) -> Result<(), String> {
         let mut trace = Trace::of(InconclusiveNeverPromotes::default());
         trace.release(1)?;
+        trace.begin(Environment::Staging)?;
         for (second, is_good) in samples {
             let samples = ["search", "desk"].map(|service| Sample {
                 errors: if *is_good { 0 } else { 50 },

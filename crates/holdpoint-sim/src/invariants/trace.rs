@@ -83,6 +83,13 @@ impl<C: Checker> Trace<C> {
         })
     }
 
+    /// The first machines of an environment begin to change.
+    pub(super) fn begin(&mut self, environment: Environment) -> Result<(), String> {
+        let step = self
+            .step(|kind| kind.rollout().is_some_and(|rollout| rollout.environment == environment));
+        self.event(&Event::WaveStarted { step, wave: 0 })
+    }
+
     pub(super) fn soak_step(&self) -> usize {
         self.step(|kind| matches!(kind, StepKind::Soak(_)))
     }
@@ -190,6 +197,7 @@ pub(super) fn good_sample(service: &str) -> Sample {
         probes_failed: 0,
         memory_share: Some(0.2),
         oom_kills: 0,
+        machines: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ mod calls;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -419,6 +420,7 @@ impl Simulation {
                 for event in &events {
                     self.story
                         .tell(self.now, || format!("{:>4} {}", record.seq, event_line(event)));
+                    self.check_verdict(event)?;
                     self.see(Fact::Event(event))?;
                     if matches!(event, Event::StepStarted { .. } | Event::WaveStarted { .. }) {
                         self.begin_series();

@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::seed::Dice;
 
-/// What is critical lasts longer than a machine is out of the rotation for its change: a service
-/// of one machine does not answer then.
+/// What is critical lasts longer than a machine is out of the rotation for its change, with a lease
+/// before it whose answer was lost: a service of one machine does not answer then.
 const TEXT: &str = r#"
 [project]
 name = "shop"
@@ -60,16 +60,18 @@ approval_expires_after = "10m"
 [gates]
 stale_after = "45s"
 [gates.error_rate]
-critical_for = "80s"
+critical_for = "100s"
 minimum_requests = 10
 [gates.latency_p95]
-critical_for = "80s"
+critical_for = "100s"
 minimum_requests = 10
 [gates.health]
 warn_for = "20s"
-critical_for = "80s"
+critical_for = "100s"
 [gates.memory]
 critical_for = "30s"
+[gates.comparison]
+warm_up = "5s"
 [communication]
 update_every = "60s"
 update_every_during_rollback = "30s"

@@ -1,8 +1,8 @@
 //! What versions are like and what telemetry would measure of them at a moment. Whether the
 //! measurement arrives is not decided here.
 
-use holdpoint_core::id::Environment;
-use holdpoint_core::observation::{Histogram, Observation, Sample};
+use holdpoint_core::id::{Environment, MachineId};
+use holdpoint_core::observation::{Histogram, MachineSample, Observation, Sample};
 use jiff::{SignedDuration, Timestamp};
 
 use super::World;
@@ -14,7 +14,7 @@ use crate::seed::{Dice, Traffic};
 pub enum Flaw {
     /// A fifth of its answers are errors.
     Errors,
-    /// Two in a hundred are: worth a warning, never a breach.
+    /// Two in a hundred are: worth a warning, a breach only by the evidence of many of them.
     FewErrors,
     /// Its answers are slow.
     Slow,
@@ -90,13 +90,13 @@ impl World {
         requests: u64,
         dice: &mut Dice,
     ) -> Sample {
-        let machines = self.machines.values().filter(|machine| {
+        let machines = self.machines.iter().filter(|(_, machine)| {
             machine.environment == environment
                 && machine.service.as_str() == service
                 && machine.is_in_rotation()
         });
         let mut sample = Sample { service: service.to_owned(), ..Sample::default() };
-        let serving: Vec<&Machine> = machines.collect();
+        let serving: Vec<(&MachineId, &Machine)> = machines.collect();
         let count = u64::try_from(serving.len()).unwrap_or_default();
         if count == 0 {
             sample.probes_failed = 2;
@@ -109,7 +109,8 @@ impl World {
         sample.requests = share * count;
         let mut memory = 0.3_f64;
         let mut slow = 0;
-        for machine in serving {
+        for (id, machine) in serving {
+            let (errors, slow_before) = (sample.errors, slow);
             let is_healthy = self.is_healthy(machine, now);
             let probes =
                 if is_healthy { &mut sample.probes_passed } else { &mut sample.probes_failed };
@@ -123,10 +124,20 @@ impl World {
                 Some(Flaw::Unhealthy) => sample.errors += share,
                 None => {}
             }
+            sample.machines.push(MachineSample {
+                machine: id.clone(),
+                requests: share,
+                errors: sample.errors - errors,
+                latency: times(share, slow - slow_before),
+            });
         }
         sample.memory_share = Some(memory);
-        let fast = sample.requests - slow;
-        sample.latency = Histogram { buckets: vec![(50_000, fast), (2_000_000, slow)] };
+        sample.latency = times(sample.requests, slow);
         sample
     }
+}
+
+/// Answers of which some took between one and two seconds.
+fn times(answers: u64, slow: u64) -> Histogram {
+    Histogram { buckets: vec![(50_000, answers - slow), (1_000_000, 0), (2_000_000, slow)] }
 }

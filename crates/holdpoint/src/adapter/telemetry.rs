@@ -104,15 +104,17 @@ impl Telemetry {
             return Ok(Vec::new());
         };
         let observations = watched.iter().map(|(environment, services)| {
-            let samples = services.iter().map(|(service, app)| {
+            let samples = services.iter().filter_map(|(service, app)| {
                 let mut sample = Sample { service: service.to_string(), ..Sample::default() };
-                totals.since(&before, app, &mut sample);
+                if !totals.since(&before, app, &mut sample) {
+                    return None;
+                }
                 match healthy.get(app) {
                     Some(true) => sample.probes_passed = 1,
                     Some(false) => sample.probes_failed = 1,
                     None => {}
                 }
-                sample
+                Some(sample)
             });
             let samples = samples.collect();
             Observation { environment: *environment, from, to: now, samples }

@@ -404,6 +404,7 @@ watch_after_rollback = "1s"
 [gates]
 error_rate = { warn = 0.01, critical = 0.05, critical_for = "1s", minimum_requests = 1 }
 latency_p95 = { warn = "20s", critical = "30s", critical_for = "10m", minimum_requests = 1 }
+comparison = { certify_at = 1, latency_floor = "20s", warm_up = "0s" }
 stale_after = "10s"
 
 [[windows]]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::super::decide::announcement;
 use crate::event::Event;
-use crate::gate::{Verdict, seconds};
+use crate::gate::{Gate, Verdict, seconds};
 use crate::id::{Course, ServiceName};
 use crate::plan::{Soak, SoakPurpose, StepKind};
 use crate::state::{Progress, Release, State};
@@ -27,6 +27,9 @@ pub(super) fn go_on(state: &State, release: &Release, soak: &Soak, now: Timestam
     match (first_not_passing(release, soak, now), good_since) {
         (None, None) => vec![Event::SoakStarted { step }],
         (None, Some(since)) if now >= *since + seconds(soak.duration_secs) => {
+            if undecided(release, soak, now).is_some() {
+                return Vec::new();
+            }
             vec![Event::StepPassed { step }]
         }
         (Some(verdict), Some(_)) => {
@@ -37,9 +40,26 @@ pub(super) fn go_on(state: &State, release: &Release, soak: &Soak, now: Timestam
     }
 }
 
-/// The first gate that does not pass. Inconclusive is not passing.
+/// The first gate that does not pass. Inconclusive is not passing; only a comparison has until the
+/// end of the soak to come to its conclusion.
 pub(crate) fn first_not_passing(release: &Release, soak: &Soak, now: Timestamp) -> Option<Verdict> {
-    verdicts(release, soak, now).find(|verdict| !matches!(verdict, Verdict::Pass(_)))
+    verdicts(release, soak, now)
+        .find(|verdict| !matches!(verdict, Verdict::Pass(_)) && !is_open_comparison(verdict))
+}
+
+/// The first comparison that has not come to its conclusion, where the soak rests on it: at the
+/// end of what the runbook calls staging's and production's validation.
+pub(crate) fn undecided(release: &Release, soak: &Soak, now: Timestamp) -> Option<Verdict> {
+    match soak.purpose {
+        SoakPurpose::Soak | SoakPurpose::Validate => {
+            verdicts(release, soak, now).find(is_open_comparison)
+        }
+        SoakPurpose::Settle | SoakPurpose::Watch => None,
+    }
+}
+
+fn is_open_comparison(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Inconclusive(finding) if Gate::COMPARISONS.contains(&finding.gate))
 }
 
 /// On the way back there is nothing to roll back to: a breach then needs a person.

@@ -1,6 +1,7 @@
 //! Folds events into state. It decides nothing and can't fail: an event that does not fit the
 //! state changes nothing.
 
+mod comparison;
 mod message;
 mod outcome;
 
@@ -58,7 +59,10 @@ pub(super) fn evolve(state: &mut State, now: Timestamp, event: &Event) {
             known.learn(now, &CalendarReading::Failed(problem.clone()));
         }
         Event::RollbackAcknowledged { .. } => state.held_by = None,
-        Event::ReleaseEnded { ending } => release_ended(state, now, ending),
+        Event::ReleaseEnded { ending } => {
+            comparison::keep(state, ending);
+            release_ended(state, now, ending);
+        }
         Event::RollbackStarted { reason, plan, suspects, .. } => {
             let Some(release) = state.active_mut() else { return };
             roll_back(release, reason, plan);
@@ -132,6 +136,7 @@ fn release_started(state: &mut State, now: Timestamp, started: &ReleaseStarted) 
         announced_start: None,
         told_at: now,
         signals: BTreeMap::new(),
+        comparisons: comparison::of_histories(&state.histories),
     };
     state.releases.insert(started.release, release);
 }
@@ -250,6 +255,7 @@ fn wave_started(release: &mut Release, step: usize, wave: usize) {
             was_leased: false,
             update_asked: false,
             created_by,
+            changed_at: None,
         };
         run.machines.insert(change.slot, progress);
     }
@@ -272,8 +278,13 @@ fn forget_absence(release: &mut Release, step: usize, changed_max: usize) {
 }
 
 fn observed(release: &mut Release, observation: &Observation) {
-    let policy = release.project.gates.clone();
+    comparison::observed(release, observation);
     let environment: Environment = observation.environment;
+    // before it is begun, an environment is measured only to be compared with
+    if !release.watched().contains(&environment) {
+        return;
+    }
+    let policy = release.project.gates.clone();
     let services = release.signals.entry(environment).or_default();
     for sample in &observation.samples {
         let signals: &mut Signals = services.entry(ServiceName::new(&sample.service)).or_default();

@@ -137,6 +137,9 @@ fn machine_ended(
         Outcome::Done(evidence) => {
             let was_changed = machine.update_asked;
             done(machine, &action, evidence);
+            if matches!(evidence, Evidence::Machine { .. }) {
+                machine.changed_at = Some(now);
+            }
             if machine.update_asked && !was_changed {
                 super::forget_absence(release, step, 1);
                 return None;
@@ -147,9 +150,23 @@ fn machine_ended(
         }
         Outcome::Refused(refusal) => refused(machine, now, pace, refusal),
         Outcome::Failed(failure) => failed(machine, course, now, pace, failure),
-        Outcome::Unknown => unknown(&mut machine.attempt, now, pace),
+        Outcome::Unknown => {
+            unknown(&mut machine.attempt, now, pace);
+            if machine.phase == MachinePhase::Cordon && machine.attempt.end.is_none() {
+                lease_anew(machine);
+            }
+        }
     }
     None
+}
+
+/// A cordon of unknown fate may be heard when the machine is back in the rotation. With another
+/// lease it is not.
+fn lease_anew(machine: &mut MachineProgress) {
+    let Attempt { unknowns, not_before, .. } = machine.attempt;
+    machine.after_lease = Some(machine.phase);
+    machine.phase = MachinePhase::Lease;
+    machine.attempt = Attempt { unknowns, ..machine.attempt.next(not_before) };
 }
 
 fn done(machine: &mut MachineProgress, action: &MachineAction, evidence: &Evidence) {
@@ -181,7 +198,12 @@ fn done(machine: &mut MachineProgress, action: &MachineAction, evidence: &Eviden
     }
     let next = action.phase_after(machine.phase);
     let resumed = machine.after_lease.take().filter(|_| machine.phase == MachinePhase::Lease);
+    let unknowns = machine.attempt.unknowns;
     enter(machine, resumed.unwrap_or(next));
+    // or a cordon that is never answered would be asked for without end
+    if resumed.is_some() {
+        machine.attempt.unknowns = unknowns;
+    }
 }
 
 fn enter(machine: &mut MachineProgress, phase: MachinePhase) {

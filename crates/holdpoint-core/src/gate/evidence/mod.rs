@@ -88,7 +88,7 @@ fn log_add(a: f64, b: f64) -> f64 {
 
 /// The logarithm of the mean of what these are the logarithms of; 0, the logarithm of no evidence
 /// either way, if there are none.
-fn log_mean(logs: impl Iterator<Item = f64> + Clone) -> f64 {
+pub(super) fn log_mean(logs: impl Iterator<Item = f64> + Clone) -> f64 {
     let Some(highest) = logs.clone().reduce(f64::max) else { return 0.0 };
     let (mut sum, mut count) = (0.0, 0.0_f64);
     for log in logs {

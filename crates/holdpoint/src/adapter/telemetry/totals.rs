@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use holdpoint_core::id::AppName;
-use holdpoint_core::observation::{Histogram, Sample};
+use holdpoint_core::id::{AppName, MachineId};
+use holdpoint_core::observation::{Histogram, MachineSample, Sample};
 
 use crate::adapter::prometheus_text::{self, Series};
 
@@ -15,6 +15,8 @@ use crate::adapter::prometheus_text::{self, Series};
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     apps: BTreeMap<String, App>,
+    /// The apps that it was asked about.
+    asked: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -40,19 +42,33 @@ struct Memory {
 impl Totals {
     /// Reads a scrape, as far as it is about these apps.
     pub(super) fn read(text: &str, apps: &BTreeSet<&AppName>) -> Self {
-        let mut totals = Self::default();
-        let wanted: BTreeSet<&str> = apps.iter().map(|app| app.as_str()).collect();
+        let mut totals = Self::about(apps);
         for series in prometheus_text::series(text) {
-            let app = series.label("app");
-            if wanted.contains(app) {
-                totals.apps.entry(app.to_owned()).or_default().add(&series);
-            }
+            totals.add(&series);
         }
         totals
     }
 
-    /// Puts into the sample what happened to an app since an earlier scrape.
-    pub(super) fn since(&self, before: &Self, app: &AppName, sample: &mut Sample) {
+    /// Nothing yet about these apps.
+    pub(super) fn about(apps: &BTreeSet<&AppName>) -> Self {
+        let asked = apps.iter().map(|app| app.as_str().to_owned()).collect();
+        Self { apps: BTreeMap::new(), asked }
+    }
+
+    /// Takes in a series, if it is about one of the apps.
+    pub(super) fn add(&mut self, series: &Series<'_>) {
+        let app = series.label("app");
+        if self.asked.contains(app) {
+            self.apps.entry(app.to_owned()).or_default().add(series);
+        }
+    }
+
+    /// Puts into the sample what happened to an app since an earlier scrape. `false` when that one
+    /// did not ask about it: what its counters have counted ever since is nothing new.
+    pub(super) fn since(&self, before: &Self, app: &AppName, sample: &mut Sample) -> bool {
+        if !before.asked.contains(app.as_str()) {
+            return false;
+        }
         let (none, nothing_before) = (App::default(), App::default());
         let app_now = self.apps.get(app.as_str()).unwrap_or(&none);
         let app_before = before.apps.get(app.as_str()).unwrap_or(&nothing_before);
@@ -72,10 +88,14 @@ impl Totals {
                 sample.errors += grown;
             }
         }
-        sample.latency = app_now.latency_since(app_before);
+        sample.machines = app_now.machines_since(app_before);
+        for machine in &sample.machines {
+            sample.latency.add(&machine.latency);
+        }
         sample.memory_share = app_now.memory.values().filter_map(Memory::share).reduce(f64::max);
         let fresh = app_now.oom_killed.difference(&app_before.oom_killed).count();
         sample.oom_kills = u64::try_from(fresh).unwrap_or(u64::MAX);
+        true
     }
 }
 
@@ -110,25 +130,46 @@ impl App {
         }
     }
 
-    fn latency_since(&self, before: &Self) -> Histogram {
-        let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
-        let none = BTreeMap::new();
-        for (machine, bounds) in &self.times {
-            let mut earlier = before.times.get(machine).unwrap_or(&none);
-            let was_reset =
-                bounds.iter().any(|(bound, count)| earlier.get(bound).is_some_and(|e| e > count));
-            if was_reset {
-                earlier = &none;
-            }
-            let mut below = 0;
-            for (bound, within) in bounds {
-                let within = within.saturating_sub(earlier.get(bound).copied().unwrap_or(0));
-                *buckets.entry(*bound).or_default() += within.saturating_sub(below);
-                below = below.max(within);
+    /// What each machine answered. One that answered nothing is left out.
+    fn machines_since(&self, before: &Self) -> Vec<MachineSample> {
+        let mut machines: BTreeMap<&str, MachineSample> = BTreeMap::new();
+        let named = |machine: &str| MachineSample {
+            machine: MachineId::new(machine),
+            requests: 0,
+            errors: 0,
+            latency: Histogram::default(),
+        };
+        for (key @ (machine, status), count) in &self.answers {
+            let grown = growth(before.answers.get(key).copied().unwrap_or(0), *count);
+            let sample = machines.entry(machine).or_insert_with(|| named(machine));
+            sample.requests += grown;
+            if status.starts_with('5') {
+                sample.errors += grown;
             }
         }
-        Histogram { buckets: buckets.into_iter().collect() }
+        for (machine, bounds) in &self.times {
+            let sample = machines.entry(machine).or_insert_with(|| named(machine));
+            sample.latency = latency_since(bounds, before.times.get(machine));
+        }
+        let answered = |sample: &MachineSample| sample.requests > 0 || sample.latency.answers() > 0;
+        machines.into_values().filter(answered).collect()
     }
+}
+
+fn latency_since(bounds: &BTreeMap<u64, u64>, earlier: Option<&BTreeMap<u64, u64>>) -> Histogram {
+    let was_reset = |earlier: &&BTreeMap<u64, u64>| {
+        bounds.iter().any(|(bound, count)| earlier.get(bound).is_some_and(|e| e > count))
+    };
+    let earlier = earlier.filter(|earlier| !was_reset(earlier));
+    let mut below = 0;
+    let buckets = bounds.iter().map(|(bound, within)| {
+        let before = earlier.and_then(|earlier| earlier.get(bound)).copied().unwrap_or(0);
+        let within = within.saturating_sub(before);
+        let count = within.saturating_sub(below);
+        below = below.max(within);
+        (*bound, count)
+    });
+    Histogram { buckets: buckets.collect() }
 }
 
 impl Memory {
@@ -172,7 +213,7 @@ mod tests {
 
     fn between(before: &str, after: &str) -> Sample {
         let mut sample = Sample::default();
-        read(after).since(&read(before), &AppName::new("shop"), &mut sample);
+        assert!(read(after).since(&read(before), &AppName::new("shop"), &mut sample));
         sample
     }
 
@@ -255,6 +296,30 @@ mod tests {
         assert_eq!((sample.memory_share, sample.oom_kills), (Some(0.75), 1));
         assert_eq!(between(&after, &after).oom_kills, 0);
         assert_eq!(between("", "").memory_share, None);
+    }
+
+    #[test]
+    fn each_machine_has_its_own_counts() {
+        let before = answers("a", 200, 10) + &answers("b", 500, 2) + &buckets("a", [1, 1, 1]);
+        let after = answers("a", 200, 15)
+            + &answers("b", 500, 5)
+            + &answers("b", 200, 1)
+            + &answers("idle", 200, 0)
+            + &buckets("a", [3, 7, 8]);
+        let machines = between(&before, &after).machines;
+        let counts: Vec<_> =
+            machines.iter().map(|one| (one.machine.as_str(), one.requests, one.errors)).collect();
+        assert_eq!(counts, [("a", 5, 0), ("b", 4, 3)]);
+        assert_eq!(machines[0].latency.buckets, [(100_000, 2), (500_000, 4), (u64::MAX, 1)]);
+    }
+
+    #[test]
+    fn what_an_app_counted_before_it_was_asked_about_is_nothing_new() {
+        let app = AppName::new("shop");
+        let mut sample = Sample::default();
+        let before = Totals::read(&answers("a", 500, 10), &BTreeSet::new());
+        assert!(!read(&answers("a", 500, 15)).since(&before, &app, &mut sample));
+        assert_eq!(sample, Sample::default());
     }
 
     #[test]
