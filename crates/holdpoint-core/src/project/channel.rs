@@ -320,7 +320,7 @@ fn is_this_computer(host: &str) -> bool {
 }
 
 /// The name of an environment variable. What is none is not repeated: it may be the secret itself.
-fn read_variable(value: &Value<'_>) -> Option<String> {
+pub(super) fn read_variable(value: &Value<'_>) -> Option<String> {
     let name = value.line()?;
     let is_name = !name.starts_with(|first: char| first.is_ascii_digit())
         && name.chars().all(|one| one.is_ascii_alphanumeric() || one == '_');

@@ -19,6 +19,7 @@ mod report;
 mod schedule;
 mod service;
 mod similar;
+mod telemetry;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,7 @@ pub use policy::{Communication, ProductionPolicy, StagingPolicy};
 pub use preflight::{Allowance, Allowed, PreflightPolicy, Runbook};
 pub use schedule::{CalendarPolicy, Day, Freeze, Holidays, MINUTES_PER_DAY, Window};
 pub use service::{Build, BuildFile, Placement, Service, SmokeCheck};
+pub use telemetry::TelemetrySource;
 
 /// The longest text that is read, in bytes: no person writes more by hand.
 const TEXT_LIMIT: usize = 1024 * 1024;
@@ -93,6 +95,9 @@ pub struct Project {
     pub production: ProductionPolicy,
     /// The gates' thresholds.
     pub gates: GatePolicy,
+    /// Where signals come from.
+    #[serde(default)]
+    pub telemetry: TelemetrySource,
     /// When production steps may start; at least one.
     pub windows: Vec<Window>,
     /// Days on which no window opens.
@@ -143,6 +148,7 @@ impl Project {
         let staging = StagingPolicy::read(root);
         let production = ProductionPolicy::read(root, approvers);
         let gates = GatePolicy::read(root);
+        let telemetry = TelemetrySource::read(root);
         let windows = Window::read_all(root);
         let calendar = CalendarPolicy::read(root);
         let freezes = Freeze::read_all(root, &zone, &people);
@@ -161,6 +167,7 @@ impl Project {
             staging,
             production,
             gates,
+            telemetry,
             windows,
             calendar,
             freezes,

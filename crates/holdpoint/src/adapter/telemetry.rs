@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use holdpoint_core::id::{AppName, Environment, ServiceName};
 use holdpoint_core::observation::{Observation, Sample};
+use holdpoint_core::project::TelemetrySource;
 use jiff::Timestamp;
 use machines_api::client::{ClientError, authorization};
 use reqwest::Client;
@@ -16,9 +17,12 @@ use thiserror::Error;
 use super::http_client;
 use super::platform::PlatformAddress;
 use super::probe::Prober;
+use crate::variables::Variables;
 
+mod prometheus;
 mod totals;
 
+use prometheus::Prometheus;
 use totals::Totals;
 
 /// Telemetry that takes longer than this is too old to judge by.
@@ -26,6 +30,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A thousand machines with thirty buckets each stay far below this.
 const SCRAPE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Where Fly serves its own Prometheus, which takes the platform's token.
+const FLY_URL: &str = "https://api.fly.io/";
 
 /// Asked of a service whose app file names no path of a health check.
 const DEFAULT_HEALTH_PATH: &str = "/health";
@@ -36,11 +43,25 @@ pub type Watched = [(Environment, Vec<(ServiceName, AppName)>)];
 /// Measures services, from one look to the next.
 #[derive(Debug)]
 pub struct Telemetry {
-    client: Client,
-    metrics_url: String,
-    authorization: HeaderValue,
+    source: Source,
     prober: Prober,
     last: Option<(Timestamp, Totals)>,
+}
+
+/// Where counters come from.
+#[derive(Debug)]
+enum Source {
+    /// The platform's own page of metrics.
+    Page(Page),
+    /// A Prometheus that has them.
+    Prometheus(Prometheus),
+}
+
+#[derive(Debug)]
+struct Page {
+    client: Client,
+    url: String,
+    authorization: HeaderValue,
 }
 
 /// Why nothing could be measured.
@@ -57,6 +78,24 @@ pub enum TelemetryError {
     /// The token fits into no header.
     #[error(transparent)]
     Token(#[from] ClientError),
+    /// The variable of a token is not set.
+    #[error(
+        "the environment variable `{name}` holds no token for `[telemetry] prometheus`\nhint: set it, or change `token_from`"
+    )]
+    Variable {
+        /// Its name.
+        name: String,
+    },
+    /// A Prometheus gave no metrics.
+    #[error(
+        "could not read metrics from Prometheus at `{url}`: {message}\nhint: check `[telemetry] prometheus`; until then no gate can pass"
+    )]
+    Prometheus {
+        /// Where.
+        url: String,
+        /// What went wrong.
+        message: String,
+    },
     /// The platform gave no metrics.
     #[error(
         "could not read the platform's metrics at `{url}`: {message}\nhint: check that the platform runs; until then no gate can pass"
@@ -70,13 +109,35 @@ pub enum TelemetryError {
 }
 
 impl Telemetry {
-    /// Telemetry of the platform at this address.
+    /// Telemetry of the platform at this address, from its own metrics.
     pub fn new(address: &PlatformAddress, prober: Prober) -> Result<Self, TelemetryError> {
         let client = http_client::for_address(&address.metrics_url, TIMEOUT)
             .map_err(|error| TelemetryError::Client { message: http_client::described(error) })?;
-        let (metrics_url, authorization) =
-            (address.metrics_url.clone(), authorization(address.token())?);
-        Ok(Self { client, metrics_url, authorization, prober, last: None })
+        let (url, authorization) = (address.metrics_url.clone(), authorization(address.token())?);
+        Ok(Self { source: Source::Page(Page { client, url, authorization }), prober, last: None })
+    }
+
+    /// Telemetry of the platform from where a project says. Tokens come from `variables`.
+    pub fn of(
+        source: &TelemetrySource,
+        address: &PlatformAddress,
+        variables: &Variables,
+        prober: Prober,
+    ) -> Result<Self, TelemetryError> {
+        let Some(url) = &source.prometheus else {
+            return Self::new(address, prober);
+        };
+        let header = match &source.token_from {
+            Some(name) => {
+                let token = variables.get(name);
+                let header = token.and_then(prometheus::bearer);
+                Some(header.ok_or_else(|| TelemetryError::Variable { name: name.clone() })?)
+            }
+            None if url.starts_with(FLY_URL) => Some(authorization(address.token())?),
+            None => None,
+        };
+        let source = Source::Prometheus(Prometheus::new(url, header)?);
+        Ok(Self { source, prober, last: None })
     }
 
     /// Looks once and gives what happened since the last look, one observation per environment.
@@ -94,7 +155,7 @@ impl Telemetry {
             let path = health_paths.get(*app).map_or(DEFAULT_HEALTH_PATH, String::as_str);
             ((*app).clone(), self.prober.is_healthy(app, path).await)
         });
-        let (scraped, probed) = tokio::join!(self.scrape(&apps), join_all(probes));
+        let (scraped, probed) = tokio::join!(self.source.totals(&apps), join_all(probes));
         let totals = scraped?;
         let healthy: BTreeMap<AppName, bool> = probed.into_iter().collect();
         let Some((from, before)) = self.last.replace((now, totals)) else {
@@ -121,11 +182,21 @@ impl Telemetry {
         });
         Ok(observations.collect())
     }
+}
 
-    async fn scrape(&self, apps: &BTreeSet<&AppName>) -> Result<Totals, TelemetryError> {
-        let failed =
-            |message: String| TelemetryError::Scrape { url: self.metrics_url.clone(), message };
-        let request = self.client.get(&self.metrics_url);
+impl Source {
+    async fn totals(&self, apps: &BTreeSet<&AppName>) -> Result<Totals, TelemetryError> {
+        match self {
+            Self::Page(page) => page.totals(apps).await,
+            Self::Prometheus(prometheus) => prometheus.totals(apps).await,
+        }
+    }
+}
+
+impl Page {
+    async fn totals(&self, apps: &BTreeSet<&AppName>) -> Result<Totals, TelemetryError> {
+        let failed = |message: String| TelemetryError::Scrape { url: self.url.clone(), message };
+        let request = self.client.get(&self.url);
         let request = request.header(AUTHORIZATION, &self.authorization);
         let response = request.send().await.map_err(http_client::described).map_err(failed)?;
         let status = response.status();

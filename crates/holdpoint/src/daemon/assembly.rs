@@ -59,14 +59,16 @@ impl Assembly {
     pub fn conductor(&self, session: Session) -> Result<(Conductor, Handle), AssemblyError> {
         let Self { project, project_root, state_dir: _, address } = self;
         let (notices, heard) = mpsc::channel(NOTICES_MAX);
+        let variables = Variables::of_process();
         let executor = Executor::new(executor::Settings {
             project_root: project_root.clone(),
             platform: address.clone(),
             notices,
-            variables: Variables::of_process(),
+            variables: variables.clone(),
         })?;
         let health_paths = health_paths(project, project_root)?;
-        let scraper = Scraper::new(address, executor.prober().clone())?;
+        let prober = executor.prober().clone();
+        let scraper = Scraper::of(&project.telemetry, address, &variables, prober)?;
         let clock = session.clock.clone();
         let telemetry = Telemetry::start(scraper, health_paths, &project.gates, clock.clone());
         let progress = Progress::new(LocalTime::of(project), clock.speed());

@@ -3,6 +3,7 @@
 
 mod logs;
 mod preflight;
+mod prometheus;
 mod relay;
 mod scaling;
 mod world;

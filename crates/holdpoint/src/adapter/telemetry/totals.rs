@@ -11,6 +11,16 @@ use holdpoint_core::observation::{Histogram, MachineSample, Sample};
 
 use crate::adapter::prometheus_text::{self, Series};
 
+/// The metrics that are read.
+pub(super) const METRICS: [&str; 6] = [
+    "fly_app_http_responses_count",
+    "fly_edge_http_responses_count",
+    "fly_app_http_response_time_seconds_bucket",
+    "fly_instance_memory_mem_total",
+    "fly_instance_memory_mem_available",
+    "fly_instance_exit_oom",
+];
+
 /// What one scrape says, by app.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
