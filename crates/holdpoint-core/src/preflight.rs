@@ -53,6 +53,8 @@ pub enum CheckKind {
     Runbook,
     /// Rolling back was tried in staging of late.
     Drill,
+    /// There is enough traffic to compare the new version with the one before it.
+    Traffic,
 }
 
 impl CheckKind {
@@ -72,6 +74,7 @@ impl CheckKind {
         Self::Parity,
         Self::Runbook,
         Self::Drill,
+        Self::Traffic,
     ];
 
     /// The word used in files, commands and texts.
@@ -106,6 +109,7 @@ impl CheckKind {
             Self::Parity => ("parity", SYSTEM),
             Self::Runbook => ("runbook", SYSTEM),
             Self::Drill => ("drill", SYSTEM),
+            Self::Traffic => ("traffic", SYSTEM),
         }
     }
 }

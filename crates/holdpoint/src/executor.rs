@@ -1,6 +1,7 @@
 //! Performs effects: one match from an effect to its adapter. It is total: whatever happens, an
 //! outcome comes back, and within a bounded time. It decides nothing, and repeats nothing.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,6 +82,9 @@ pub struct ReleaseFacts {
     pub rolled_back_in_staging_at: Option<Timestamp>,
     /// What each app runs before it: what a rollback puts back.
     pub previous: Vec<(AppName, Previous)>,
+    /// How many requests a second each service answers in production, as far as releases measured
+    /// it.
+    pub requests_per_sec: BTreeMap<ServiceName, f64>,
 }
 
 impl ReleaseFacts {
@@ -109,8 +113,17 @@ impl ReleaseFacts {
             images,
             rolled_back_in_staging_at: rolled_back_in_staging_at(state),
             previous: Previous::of(&release.forward.plan),
+            requests_per_sec: requests_per_sec(state),
         }
     }
+}
+
+/// How many requests a second services answer in production, as releases measured it.
+pub fn requests_per_sec(state: &State) -> BTreeMap<ServiceName, f64> {
+    let services = state.histories.get(&Environment::Production).into_iter().flatten();
+    let known = services
+        .filter_map(|(service, history)| Some((service.clone(), history.requests_per_sec()?)));
+    known.collect()
 }
 
 /// When a release was last rolled back before it reached production. A rehearsal is none.

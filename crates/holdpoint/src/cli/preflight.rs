@@ -1,7 +1,7 @@
 //! The part of `holdpoint check` that looks beyond the files: pre-flight for the version that is
 //! to be released, without a release.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holdpoint_core::effect::CheckResult;
 use holdpoint_core::preflight::{CheckKind, Objection, Standing};
@@ -15,7 +15,7 @@ use crate::adapter::preflight::{self, Check, Reach, Subject, Surroundings};
 use crate::adapter::vcs;
 use crate::cli::arguments::preflight::Preflight;
 use crate::daemon::read_stored;
-use crate::executor::rolled_back_in_staging_at;
+use crate::executor::{requests_per_sec, rolled_back_in_staging_at};
 use crate::exit_code::ExitCode;
 use crate::message::{self, Problem};
 use crate::render;
@@ -70,7 +70,10 @@ pub(super) async fn look(
         is_rehearsal: false,
         images: Vec::new(),
         previous: Vec::new(),
-        rolled_back_in_staging_at: stored.and_then(|it| rolled_back_in_staging_at(&it.state)),
+        rolled_back_in_staging_at: stored
+            .as_ref()
+            .and_then(|it| rolled_back_in_staging_at(&it.state)),
+        requests_per_sec: stored.map_or_else(BTreeMap::new, |it| requests_per_sec(&it.state)),
     };
     let now = Clock::real().now();
     let surroundings = Surroundings { platform: platform.as_ref(), project_root: &root, now };

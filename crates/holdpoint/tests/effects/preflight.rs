@@ -127,3 +127,16 @@ async fn a_release_whose_rollback_target_is_gone_from_the_registry_is_told_befor
     }
     world.end().await;
 }
+
+#[tokio::test]
+async fn too_little_traffic_to_compare_is_told_ahead_with_the_probes_that_are_missing() {
+    let world = World::new().await;
+    let checks = preflight(&world, "1.0.0").await;
+    let traffic = checks.iter().find(|check| check.name == "traffic:web").expect("a check");
+    assert!(traffic.passed, "it holds nothing: {traffic:?}");
+    for words in ["0.2 requests per second are 180 in 15 min", "probes per second would make it so"]
+    {
+        assert!(traffic.detail.contains(words), "{}", traffic.detail);
+    }
+    world.end().await;
+}

@@ -150,6 +150,7 @@ impl World {
             images: images.to_vec(),
             rolled_back_in_staging_at: None,
             previous: Vec::new(),
+            requests_per_sec: BTreeMap::from([(ServiceName::new("web"), 0.2)]),
         }
     }
 

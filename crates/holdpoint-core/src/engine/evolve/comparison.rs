@@ -27,18 +27,18 @@ pub(super) fn observed(release: &mut Release, observation: &Observation) {
     let environment = observation.environment;
     let policy = &project.gates;
     let new_before = observation.from - seconds(policy.comparison.warm_up_secs);
+    let span = (observation.from, observation.to);
     let services = comparisons.entry(environment).or_default();
     for sample in &observation.samples {
         let service = ServiceName::new(&sample.service);
         let comparison = services.entry(service.clone()).or_default();
         if forward.touched_service(environment, &service) {
             let sides = forward.sides(environment, &service, new_before);
-            let span = (observation.from, observation.to);
             // a stretch lasts at least a second of real time: a clock that runs faster must not
             // make many stretches of one moment in which a computer stands still
             comparison.observe(span, sample, &sides, policy, u64::from(forward.plan.pace));
         } else {
-            comparison.learn(sample);
+            comparison.learn(span, sample);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::track::{Limit, Measure, Track};
@@ -25,6 +26,8 @@ pub struct Stretch {
     pub errors: u64,
     /// How long answers took.
     pub latency: Histogram,
+    /// How long it lasted, in milliseconds.
+    pub lasted_ms: u64,
 }
 
 impl Stretch {
@@ -33,6 +36,12 @@ impl Stretch {
         self.requests = self.requests.saturating_add(requests);
         self.errors = self.errors.saturating_add(errors);
         self.latency.add(latency);
+    }
+
+    /// It lasted for this interval as well.
+    pub(super) fn lasts(&mut self, (from, to): (Timestamp, Timestamp)) {
+        let ms = u64::try_from(to.duration_since(from).as_millis()).unwrap_or_default();
+        self.lasted_ms = self.lasted_ms.saturating_add(ms);
     }
 
     pub(super) fn errors(&self) -> Tally {
@@ -51,9 +60,12 @@ pub struct History {
 }
 
 impl History {
-    /// Adds the newest stretch. One without requests says nothing.
+    /// Adds the newest stretch. One without requests says nothing but that it lasted.
     pub(super) fn push(&mut self, stretch: Stretch) {
         if stretch.requests == 0 {
+            if let Some(newest) = self.stretches.back_mut() {
+                newest.lasted_ms = newest.lasted_ms.saturating_add(stretch.lasted_ms);
+            }
             return;
         }
         self.stretches.push_back(stretch);
@@ -72,6 +84,14 @@ impl History {
         let mut all = Tally::default();
         self.stretches.iter().for_each(|stretch| all.add(stretch.errors()));
         all
+    }
+
+    /// How many requests were answered in a second.
+    pub fn requests_per_sec(&self) -> Option<f64> {
+        let lasted_ms: u64 = self.stretches.iter().map(|stretch| stretch.lasted_ms).sum();
+        let requests = u32::try_from(self.errors().requests).map_or(f64::MAX, f64::from);
+        let lasted_ms = u32::try_from(lasted_ms).map_or(f64::MAX, f64::from);
+        (lasted_ms > 0.0).then(|| requests / lasted_ms * 1000.0)
     }
 
     /// What the version after this one is allowed. A version may always fail as often as the

@@ -6,6 +6,7 @@
 //! nothing here: [`crate::state::Sides`] says which machine stands where.
 
 mod history;
+mod outlook;
 mod text;
 mod track;
 
@@ -23,6 +24,7 @@ use crate::state::Sides;
 use track::Track;
 
 pub use history::{History, Stretch};
+pub use outlook::{Outlook, outlook};
 
 /// A version is certified to be better than one that is so many times as bad as allowed: to tell
 /// it from exactly the allowed rate would take for ever.
@@ -78,8 +80,10 @@ impl Comparison {
     }
 
     /// Takes in an interval before any machine was begun.
-    pub fn learn(&mut self, sample: &Sample) {
-        self.history.push(sum(sample.machines.iter()));
+    pub fn learn(&mut self, span: (Timestamp, Timestamp), sample: &Sample) {
+        let mut stretch = sum(sample.machines.iter());
+        stretch.lasts(span);
+        self.history.push(stretch);
     }
 
     /// Takes in an interval during or after the rollout. `stretch_secs` is the shortest time that
@@ -111,6 +115,7 @@ impl Comparison {
             }
         }
         going.stretch.add(new.requests, new.errors, &new.latency);
+        going.stretch.lasts((from, to));
         if to >= going.stretch_since + seconds(stretch_secs) {
             going.close(to);
         }

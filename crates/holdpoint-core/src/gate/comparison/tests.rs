@@ -39,8 +39,8 @@ impl Shop {
     /// Before the rollout.
     fn before(mut self, looks: u64, answers: Answers) -> Self {
         for _ in 0..looks {
-            self.comparison
-                .learn(&Sample { machines: vec![machine("old", answers)], ..Sample::default() });
+            let sample = Sample { machines: vec![machine("old", answers)], ..Sample::default() };
+            self.comparison.learn((at(0), at(LOOK_SECS)), &sample);
         }
         self
     }
@@ -184,4 +184,21 @@ fn what_was_measured_of_a_version_that_stays_is_what_the_next_is_compared_with()
     let history = |is_kept| shop.comparison.clone().into_history(is_kept).errors();
     assert_eq!((history(true).requests, history(true).bad), (200, 8));
     assert_eq!((history(false).requests, history(false).bad), (300, 3));
+}
+
+#[test]
+fn whether_a_comparison_can_decide_is_known_before_the_first_request() {
+    let policy = GatePolicy::default();
+    let lines = [0.2, 0.5, 5.0].map(|per_sec| outlook(&policy, per_sec, 900).to_string());
+    insta::assert_snapshot!(lines.join("\n"), @"
+    0.2 requests per second are 180 in 15 min; about 198 show a version at the critical error rate, about 479 certify one at the allowed rate: the comparison cannot decide in that time, and the soak will last longer; 0.4 probes per second would make it so
+    0.5 requests per second are 450 in 15 min; about 198 show a version at the critical error rate, about 479 certify one at the allowed rate: the comparison cannot decide in that time, and the soak will last longer; 0.1 probes per second would make it so
+    5.0 requests per second are 4500 in 15 min; about 198 show a version at the critical error rate, about 479 certify one at the allowed rate: the comparison can decide
+    ");
+    let mut without = GatePolicy { error_share_warn: 0.05, ..policy };
+    insta::assert_snapshot!(outlook(&without, 5.0, 900), @"5.0 requests per second are 4500 in 15 min; the allowed error rate is too close to the critical one: the comparison can never decide");
+    without.comparison.certify_at = 1;
+    assert_eq!(outlook(&without, 5.0, 900).to_certify, Some(0));
+    let history = Shop::new().before(3, (30, 0, 0)).comparison.into_history(false);
+    assert!(history.requests_per_sec().is_some_and(|rate| (rate - 2.0).abs() < 1e-9));
 }

@@ -4,7 +4,7 @@ use super::{Tally, inside, log_mean, log_ratio, whole};
 
 /// Below the unwanted rate by these factors a good version may lie: nearly never, seldom, and
 /// close to it.
-const PARTS: [f64; 4] = [0.02, 0.1, 0.3, 0.6];
+pub(super) const PARTS: [f64; 4] = [0.02, 0.1, 0.3, 0.6];
 
 /// More requests than this are not waited for by anybody.
 const REQUESTS_MAX: f64 = 1e12;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use bet::{against_control, against_rate};
 pub use bound::{dispersion, upper_bound};
 pub use certificate::{log_certificate, requests_to_certify};
-pub use power::{clean_requests_to_certify, requests_to_alarm};
+pub use power::{requests_to_alarm, requests_to_certify_at};
 pub use process::Process;
 
 /// By how many times the allowed rate a faulty version may fail: from a small regression to one

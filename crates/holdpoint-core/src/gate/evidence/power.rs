@@ -1,6 +1,7 @@
 //! What evidence can be had at all: how many requests it takes, known before the first one.
 
-use super::{MULTIPLIERS, Tally, inside, requests_to_certify, whole};
+use super::certificate::PARTS;
+use super::{MULTIPLIERS, inside, whole};
 
 /// About how many requests it takes until the evidence against "no more than `allowed` goes badly"
 /// reaches `log_needed`, when `rate` goes badly in truth. `None` when it never would.
@@ -22,8 +23,14 @@ fn log_spread() -> f64 {
     MULTIPLIERS.map(|_| 2.0).iter().sum::<f64>().ln()
 }
 
-/// How many requests in a row must go well until it is certain enough that less than `unwanted`
-/// goes badly.
-pub fn clean_requests_to_certify(unwanted: f64, log_needed: f64) -> Option<u64> {
-    requests_to_certify(Tally::default(), unwanted, 1.0, log_needed)
+/// About how many requests it takes until the evidence against "at least `unwanted` goes badly"
+/// reaches `log_needed`, when `rate` goes badly in truth. `None` when it never would.
+pub fn requests_to_certify_at(rate: f64, unwanted: f64, log_needed: f64) -> Option<u64> {
+    let growth = PARTS.into_iter().fold(0.0, |most: f64, part| {
+        let (low, high) = (inside(part * unwanted), inside(unwanted));
+        let rate = inside(rate);
+        most.max(rate * (low / high).ln() + (1.0 - rate) * ((1.0 - low) / (1.0 - high)).ln())
+    });
+    let spread = PARTS.map(|_| 1.0).iter().sum::<f64>().ln();
+    (growth > 0.0).then(|| whole((log_needed.max(0.0) + spread) / growth))
 }

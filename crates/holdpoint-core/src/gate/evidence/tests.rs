@@ -192,7 +192,11 @@ fn the_requests_that_a_certificate_still_needs_are_about_those_that_it_then_take
     let after = Tally::new(412 + some, 4 + some / 103);
     assert!(log_certificate(after, 3.0 * ALLOWED, 1.0) >= 20.0_f64.ln() - 0.1, "{some}");
     assert_eq!(needed(100, 10), None, "it never is, at this rate");
-    assert_eq!(clean_requests_to_certify(3.0 * ALLOWED, 20.0_f64.ln()), Some(clean));
+    let flawless = requests_to_certify_at(0.0, 3.0 * ALLOWED, 20.0_f64.ln()).unwrap();
+    assert!(flawless.abs_diff(clean) < 30, "{flawless} and {clean}");
+    let at_limit = requests_to_certify_at(ALLOWED, 3.0 * ALLOWED, 20.0_f64.ln()).unwrap();
+    assert!((400..550).contains(&at_limit), "{at_limit}");
+    assert_eq!(requests_to_certify_at(3.0 * ALLOWED, 3.0 * ALLOWED, 3.0), None);
 }
 
 #[test]

@@ -14,14 +14,15 @@ mod runbook;
 mod secrets;
 mod source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use holdpoint_core::effect::CheckResult;
-use holdpoint_core::id::{AppName, Environment, ImageDigest};
+use holdpoint_core::gate::comparison::outlook;
+use holdpoint_core::id::{AppName, Environment, ImageDigest, ServiceName};
 use holdpoint_core::preflight::CheckKind;
 use holdpoint_core::project::Project;
 use jiff::Timestamp;
@@ -53,6 +54,8 @@ pub struct Subject {
     pub previous: Vec<(AppName, Previous)>,
     /// When a release was last rolled back in staging alone.
     pub rolled_back_in_staging_at: Option<Timestamp>,
+    /// How many requests a second each service answers in production, where that is known.
+    pub requests_per_sec: BTreeMap<ServiceName, f64>,
 }
 
 /// Where it is looked.
@@ -76,6 +79,7 @@ impl Subject {
             images: facts.images.clone(),
             previous: facts.previous.clone(),
             rolled_back_in_staging_at: facts.rolled_back_in_staging_at,
+            requests_per_sec: facts.requests_per_sec.clone(),
         }
     }
 }
@@ -87,7 +91,20 @@ pub fn checks<'a>(subject: &'a Subject, surroundings: Surroundings<'a>) -> Vec<C
         checks.extend(of_the_platform(subject, surroundings, platform));
     }
     checks.extend(of_the_files(subject, surroundings));
+    checks.extend(of_the_traffic(subject));
     checks
+}
+
+/// Whether the gates that compare can decide at the traffic that was last measured. Too little of it
+/// fails nothing: the soak lasts until there was enough.
+fn of_the_traffic(subject: &Subject) -> Vec<Check<'_>> {
+    let Project { gates, production, .. } = &subject.project;
+    let known = subject.requests_per_sec.iter().filter(|_| !subject.is_rehearsal);
+    let looks = known.map(|(service, per_sec)| {
+        let outlook = outlook(gates, *per_sec, production.validate_secs);
+        Check::here(CheckKind::Traffic, service.as_str(), async move { Ok(outlook.to_string()) })
+    });
+    looks.collect()
 }
 
 fn of_the_version<'a>(subject: &'a Subject, surroundings: Surroundings<'a>) -> Vec<Check<'a>> {
