@@ -15,6 +15,7 @@ const DEBIAN_PACKAGES: &[(&str, &str)] = &[
     ("nodejs", "runs another client of the Machines API, in a test"),
     ("npm", "fetches that client"),
     ("podman", "runs machines in containers, in the tests of that"),
+    ("postgresql", "is reached by pre-flight, in the tests of that"),
     ("prometheus", "asks the platform's metrics what an operator asks, in the tests of that"),
     ("runc", "starts those containers, under every layout of control groups"),
 ];

@@ -33,6 +33,10 @@ pub enum CheckKind {
     Tag,
     /// The tag is on the main branch.
     Merged,
+    /// The commit's tests passed.
+    Ci,
+    /// Somebody reviewed the commit.
+    Reviewed,
     /// The platform takes our token.
     Token,
     /// The platform has the app.
@@ -49,6 +53,12 @@ pub enum CheckKind {
     Config,
     /// Staging and production are configured alike.
     Parity,
+    /// A database takes a connection.
+    Database,
+    /// A model API takes our key and leaves room.
+    ModelApi,
+    /// Something else is in reach.
+    Reachable,
     /// A runbook was reviewed of late.
     Runbook,
     /// Rolling back was tried in staging of late.
@@ -64,6 +74,8 @@ impl CheckKind {
         Self::Notes,
         Self::Tag,
         Self::Merged,
+        Self::Ci,
+        Self::Reviewed,
         Self::Token,
         Self::App,
         Self::Image,
@@ -72,6 +84,9 @@ impl CheckKind {
         Self::SharedSecrets,
         Self::Config,
         Self::Parity,
+        Self::Database,
+        Self::ModelApi,
+        Self::Reachable,
         Self::Runbook,
         Self::Drill,
         Self::Traffic,
@@ -99,6 +114,8 @@ impl CheckKind {
             Self::Notes => ("notes", CODE),
             Self::Tag => ("tag", CODE),
             Self::Merged => ("merged", CODE),
+            Self::Ci => ("ci", CODE),
+            Self::Reviewed => ("reviewed", CODE),
             Self::Token => ("token", NOBODY),
             Self::App => ("app", NOBODY),
             Self::Image => ("image", NOBODY),
@@ -107,6 +124,9 @@ impl CheckKind {
             Self::SharedSecrets => ("shared-secrets", SYSTEM),
             Self::Config => ("config", SYSTEM),
             Self::Parity => ("parity", SYSTEM),
+            Self::Database => ("database", SYSTEM),
+            Self::ModelApi => ("model-api", SYSTEM),
+            Self::Reachable => ("reachable", SYSTEM),
             Self::Runbook => ("runbook", SYSTEM),
             Self::Drill => ("drill", SYSTEM),
             Self::Traffic => ("traffic", SYSTEM),

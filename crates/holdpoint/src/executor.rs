@@ -42,7 +42,7 @@ pub struct Settings {
     pub platform: PlatformAddress,
     /// Where messages for the terminal go; whoever holds the other end prints them.
     pub notices: mpsc::Sender<Notice>,
-    /// Where the secrets of channels come from.
+    /// Where the secrets of channels and of pre-flight come from.
     pub variables: Variables,
 }
 
@@ -50,6 +50,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Executor {
     project_root: PathBuf,
+    variables: Variables,
     platform: Platform,
     prober: Prober,
     notifier: Notifier,
@@ -147,7 +148,8 @@ impl Executor {
         let Settings { project_root, platform: address, notices, variables } = settings;
         let platform = Platform::new(&address)?;
         let prober = Prober::new(address.proxy_url.as_deref())?;
-        Ok(Self { project_root, platform, prober, notifier: Notifier::new(notices, variables) })
+        let notifier = Notifier::new(notices, variables.clone());
+        Ok(Self { project_root, variables, platform, prober, notifier })
     }
 
     /// The platform, for observing it.
@@ -240,6 +242,7 @@ impl Executor {
         let surroundings = Surroundings {
             platform: Some(&self.platform),
             project_root: &self.project_root,
+            variables: &self.variables,
             now: Clock::real().now(),
         };
         checks(preflight::look(preflight::checks(&subject, surroundings), |_| {}).await)

@@ -5,6 +5,7 @@
 mod channel;
 mod company_calendar;
 mod comparison;
+mod dependency;
 mod diagnostic;
 mod duration;
 mod gates;
@@ -33,6 +34,9 @@ use similar::did_you_mean;
 pub use channel::{Channel, EventFormat, MailSecurity, MailServer, Medium, WebhookAddress};
 pub use company_calendar::{CalendarSource, CompanyCalendar, WhenUnreadable};
 pub use comparison::ComparisonPolicy;
+pub use dependency::{
+    CiPolicy, CiSource, Database, DatabaseAddress, ModelApi, ModelApiStyle, Reachable,
+};
 pub use diagnostic::{Diagnostic, Severity};
 pub use gates::GatePolicy;
 pub use notify::Notify;

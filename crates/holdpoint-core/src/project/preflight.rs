@@ -5,6 +5,7 @@
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::dependency::{CiPolicy, Database, ModelApi, Reachable};
 use super::people::{Person, Role};
 use super::reader::{Table, Value};
 use super::schedule::read_instant;
@@ -19,9 +20,17 @@ const ENTRIES_LIMIT: usize = 64;
 const DAYS_LIMIT: u64 = 3650;
 
 /// What pre-flight has to know of a project.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PreflightPolicy {
+    /// Who knows whether a commit's tests passed; nobody is asked without it.
+    pub ci: Option<CiPolicy>,
+    /// Databases that must take a connection.
+    pub databases: Vec<Database>,
+    /// Model APIs that must take our key and leave room.
+    pub model_apis: Vec<ModelApi>,
+    /// Whatever else must be in reach.
+    pub reachable: Vec<Reachable>,
     /// Documents that somebody must have reviewed of late (the runbook, "Infrastructure
     /// Readiness").
     pub runbooks: Vec<Runbook>,
@@ -99,6 +108,10 @@ impl PreflightPolicy {
     ) -> Self {
         let mut policy = Self::default();
         root.table("preflight", |table| {
+            policy.ci = table.table("ci", CiPolicy::read).flatten();
+            policy.databases = Database::read_all(table);
+            policy.model_apis = ModelApi::read_all(table);
+            policy.reachable = Reachable::read_all(table);
             policy.runbooks =
                 table.tables("runbooks", ENTRIES_LIMIT, Runbook::read).unwrap_or_default();
             policy.rollback_drilled_within_days = days(table, "rollback_drilled_within_days");

@@ -21,6 +21,7 @@ use crate::message::{self, Problem};
 use crate::render;
 use crate::render::time::LocalTime;
 use crate::settings::Settings;
+use crate::variables::Variables;
 
 /// What pre-flight found.
 #[derive(Debug)]
@@ -76,7 +77,9 @@ pub(super) async fn look(
         requests_per_sec: stored.map_or_else(BTreeMap::new, |it| requests_per_sec(&it.state)),
     };
     let now = Clock::real().now();
-    let surroundings = Surroundings { platform: platform.as_ref(), project_root: &root, now };
+    let variables = Variables::of_process();
+    let platform = platform.as_ref();
+    let surroundings = Surroundings { platform, project_root: &root, variables: &variables, now };
     let checks = chosen(preflight::checks(&subject, surroundings), flags)?;
     let results = look_with_progress(checks).await;
     let waivers = &project.preflight.waivers;

@@ -1,7 +1,9 @@
 //! Effects, carried out on a real platform: each is done once, however often it is asked for, and
 //! each way in which it can fail is told apart.
 
+mod dependencies;
 mod logs;
+mod postgres;
 mod preflight;
 mod prometheus;
 mod relay;

@@ -55,3 +55,17 @@ fn an_allowance_covers_its_field_and_what_is_below_it() {
     assert_eq!(policy.allows_field("api", "http_service.checks_too"), None);
     assert_eq!(policy.allows_field("other", "http_service.checks"), None);
 }
+
+#[test]
+fn what_is_asked_of_others_has_an_address_and_no_password() {
+    let rest = "[preflight.ci]\nrepository = \"shop\"\n\
+                [[preflight.databases]]\nname = \"a\"\nurl = \"postgres://shop:open-sesame@db/shop\"\n\
+                [[preflight.databases]]\nname = \"b\"\nurl = \"mysql://db/shop\"\n\
+                [[preflight.databases]]\nname = \"c\"\n\
+                [[preflight.model_apis]]\nname = \"m\"\nbase_url = \"https://key@api\"\nstyle = \"opnai\"\n\
+                [[preflight.reachable]]\nname = \"r\"\naddress = \"tcp://mail\"\n";
+    let told = told_after_least(rest);
+    assert!(!told.contains("open-sesame"), "{told}");
+    assert_snapshot!(told);
+    assert_eq!(told_after_least("[preflight.ci]\ncommand = [\"scripts/ci\", \"{commit}\"]\n"), "");
+}

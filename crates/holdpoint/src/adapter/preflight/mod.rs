@@ -3,16 +3,21 @@
 //! release, and who may waive it, is the core's decision.
 
 mod app_config;
+mod ci;
 mod config;
+mod database;
 mod drill;
 mod finding;
+mod model_api;
 mod notes;
 mod parity;
 mod platform;
 mod rollback_target;
+mod reachable;
 mod runbook;
 mod secrets;
 mod source;
+mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -31,6 +36,7 @@ use semver::Version;
 use super::clock::Stopwatch;
 use super::platform::Platform;
 use crate::executor::ReleaseFacts;
+use crate::variables::Variables;
 use finding::Lack;
 
 pub use finding::{Check, Reach};
@@ -65,6 +71,8 @@ pub struct Surroundings<'a> {
     pub platform: Option<&'a Platform>,
     /// The folder of `holdpoint.toml`.
     pub project_root: &'a Path,
+    /// Where tokens and addresses with passwords are kept.
+    pub variables: &'a Variables,
     /// The time by which reviews and drills become old.
     pub now: Timestamp,
 }
@@ -92,6 +100,7 @@ pub fn checks<'a>(subject: &'a Subject, surroundings: Surroundings<'a>) -> Vec<C
     }
     checks.extend(of_the_files(subject, surroundings));
     checks.extend(of_the_traffic(subject));
+    checks.extend(of_others(subject, surroundings));
     checks
 }
 
@@ -176,6 +185,39 @@ fn of_the_files<'a>(subject: &'a Subject, surroundings: Surroundings<'a>) -> Vec
     if let Some(within_days) = policy.rollback_drilled_within_days {
         let drilled = drill::look(root, within_days, subject, now);
         checks.push(Check::here(CheckKind::Drill, "", drilled));
+    }
+    checks
+}
+
+/// What services of others say. A rehearsal has to do without them.
+fn of_others<'a>(subject: &'a Subject, surroundings: Surroundings<'a>) -> Vec<Check<'a>> {
+    let Surroundings { project_root: root, variables, .. } = surroundings;
+    let policy = &subject.project.preflight;
+    let mut checks = Vec::new();
+    if let (Some(ci), Some(version)) = (&policy.ci, &subject.version) {
+        let passed = ci::passed(root, version, ci, variables);
+        checks.push(Check::network(CheckKind::Ci, "", passed));
+        if ci.approving_reviews > 0 {
+            let reviewed = ci::reviewed(root, version, ci, variables);
+            checks.push(Check::network(CheckKind::Reviewed, "", reviewed));
+        }
+    }
+    for database in &policy.databases {
+        let answers = database::look(database, variables);
+        checks.push(Check::network(CheckKind::Database, &database.name, answers));
+    }
+    for api in &policy.model_apis {
+        let answers = model_api::look(api, variables);
+        checks.push(Check::network(CheckKind::ModelApi, &api.name, answers));
+    }
+    for reachable in &policy.reachable {
+        let answers = reachable::look(reachable);
+        checks.push(Check::network(CheckKind::Reachable, &reachable.name, answers));
+    }
+    if subject.is_rehearsal {
+        for check in &mut checks {
+            check.look = Box::pin(async { Ok(skipped("a rehearsal asks nobody else")) });
+        }
     }
     checks
 }
