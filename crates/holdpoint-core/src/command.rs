@@ -11,6 +11,7 @@ use crate::id::{IncidentId, PlanDigest};
 use crate::observation::ServiceFacts;
 use crate::preflight::Objection;
 use crate::project::{Project, Role};
+use crate::severity::Severity;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +60,32 @@ pub enum Command {
         flag: Flag,
         /// In a sentence.
         reason: String,
+    },
+    /// Open an incident by hand.
+    OpenIncident {
+        /// How bad it is.
+        severity: Severity,
+        /// What is wrong.
+        title: String,
+        /// The project as its file says: it tells whom to call, where no release is under way.
+        project: Box<Project>,
+    },
+    /// Take an incident on, so that nobody else is called.
+    AcknowledgeIncident {
+        /// Which; `None` when only one is open.
+        incident: Option<IncidentId>,
+    },
+    /// Say something about an incident.
+    UpdateIncident {
+        /// Which; `None` when only one is open.
+        incident: Option<IncidentId>,
+        /// What.
+        text: String,
+    },
+    /// Write the report of an incident.
+    ReportIncident {
+        /// Which.
+        incident: IncidentId,
     },
     /// Close an incident, so that hold points no longer wait for it.
     CloseIncident {
@@ -212,6 +239,20 @@ pub enum Rejection {
     /// The waiver would not count.
     #[error("{0}")]
     NoWaiver(Objection),
+    /// No incident is named, and not exactly one is open.
+    #[error("{open} incidents are open, so one must be named")]
+    WhichIncident {
+        /// How many.
+        open: usize,
+    },
+    /// Somebody has taken it on already.
+    #[error("{incident} is already acknowledged by `{by}`")]
+    AlreadyAcknowledged {
+        /// Which.
+        incident: IncidentId,
+        /// By whom.
+        by: String,
+    },
     /// There is no such open incident.
     #[error("there is no open incident {incident}")]
     NoIncident {
@@ -269,10 +310,19 @@ impl Rejection {
             }
             Self::NotFailed { failed, .. } => format!("these did: {}", failed.join(", ")),
             Self::NoWaiver(objection) => objection.hint(),
-            Self::NoIncident { .. } => "list them with `holdpoint status`".to_owned(),
             Self::AlreadyRaised { incident, .. } => format!(
                 "production is held by it until `holdpoint incident close {incident} --resolution …`"
             ),
+            Self::AlreadyAcknowledged { incident, .. } => {
+                format!("say how it goes with `holdpoint incident update --incident {incident} …`")
+            }
+            Self::WhichIncident { open: 0 } => {
+                "open one with `holdpoint incident open --severity SEV-2 --title …`".to_owned()
+            }
+            Self::WhichIncident { .. } => {
+                "list them with `holdpoint incident list`, and name one".to_owned()
+            }
+            Self::NoIncident { .. } => "list them with `holdpoint incident list`".to_owned(),
         }
     }
 }

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::id::{AppName, EffectId, Environment, InstanceId, MachineId, ReleaseId, ServiceName};
 
+use crate::document::Document;
+
 pub use crate::notice::{About, Delivery, Fact, Milestone, Notice, NoticeKind};
 
 /// Something to be done in the world. Durations in effects are real seconds, also in a rehearsal:
@@ -129,6 +131,8 @@ pub enum Effect {
     },
     /// Tell people on one channel.
     Notify(Box<Delivery>),
+    /// Write something that is no line of the reliability log, unless it was written already.
+    Write(Box<Document>),
     /// Append lines to a document, unless they are there already.
     Document {
         /// The document, relative to the project's file.

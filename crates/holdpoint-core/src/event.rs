@@ -7,15 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::CompanyEvent;
 use crate::command::Rehearsal;
-use crate::effect::{Notice, Outcome};
+use crate::document::Document;
+use crate::effect::{Fact, Notice, Outcome};
 use crate::flag::Flag;
 use crate::gate::Finding;
-use crate::id::{EffectId, ImageDigest, IncidentId, ReleaseId};
+use crate::id::{EffectId, Environment, ImageDigest, IncidentId, ReleaseId};
 use crate::observation::Observation;
 use crate::plan::Plan;
 use crate::planner::Report;
 use crate::preflight::Waiver;
 use crate::project::{Project, Role};
+use crate::severity::Severity;
 
 /// One thing that happened, at the time of its record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -163,6 +165,44 @@ pub enum Event {
         incident: IncidentId,
         /// What is wrong.
         title: String,
+        /// How bad it is.
+        #[serde(default)]
+        severity: Severity,
+        /// Where.
+        #[serde(default = "production")]
+        environment: Environment,
+        /// The numbers of the moment.
+        #[serde(default)]
+        facts: Vec<Fact>,
+        /// Who opened it; `None` when the engine did.
+        #[serde(default)]
+        by: Option<String>,
+        /// The project, where no release is under way that has one.
+        #[serde(default)]
+        project: Option<Box<Project>>,
+    },
+    /// Somebody took an incident on.
+    IncidentAcknowledged {
+        /// Its id.
+        incident: IncidentId,
+        /// Who.
+        by: String,
+    },
+    /// Somebody said something about an incident.
+    IncidentUpdated {
+        /// Its id.
+        incident: IncidentId,
+        /// Who.
+        by: String,
+        /// What.
+        text: String,
+    },
+    /// An incident called a role.
+    IncidentEscalated {
+        /// Its id.
+        incident: IncidentId,
+        /// Whom.
+        role: Role,
     },
     /// An incident was closed.
     IncidentClosed {
@@ -198,6 +238,13 @@ pub enum Event {
         number: u64,
         /// The lines.
         lines: Vec<String>,
+    },
+    /// Something is to be written that is no line of the reliability log.
+    DocumentQueued {
+        /// Its number.
+        number: u64,
+        /// What.
+        document: Box<Document>,
     },
     /// A release ended.
     ReleaseEnded {
@@ -241,4 +288,9 @@ pub enum Ending {
         /// Why.
         reason: String,
     },
+}
+
+/// Where incidents were before they said so.
+fn production() -> Environment {
+    Environment::Production
 }

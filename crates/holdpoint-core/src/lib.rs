@@ -12,6 +12,7 @@
 pub mod calendar;
 pub mod canonical;
 pub mod command;
+pub mod document;
 pub mod effect;
 pub mod engine;
 pub mod event;
@@ -26,5 +27,6 @@ pub mod planner;
 pub mod preflight;
 pub mod project;
 pub mod sizing;
+pub mod severity;
 pub mod state;
 pub mod view;

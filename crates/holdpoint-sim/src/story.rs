@@ -74,6 +74,10 @@ pub fn event_line(event: &Event) -> String {
         | Event::NoticeQueued { .. }
         | Event::LinesQueued { .. }
         | Event::DeliveryGivenUp { .. }
+        | Event::IncidentAcknowledged { .. }
+        | Event::IncidentUpdated { .. }
+        | Event::IncidentEscalated { .. }
+        | Event::DocumentQueued { .. }
         | Event::ReleaseEnded { .. } => format!("{event:?}"),
     }
 }

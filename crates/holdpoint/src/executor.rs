@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdpoint_core::document::{Document, Section};
 use holdpoint_core::effect::{
     CheckResult, Delivery, Effect, Evidence, Failure, Notice, Outcome, Refusal, RefusalKind,
 };
@@ -18,13 +19,14 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::adapter::clock::Clock;
-use crate::adapter::documents;
 use crate::adapter::notify::Notifier;
 use crate::adapter::platform::{
     CreateRequest, Platform, PlatformAddress, PlatformError, UpdateRequest,
 };
 use crate::adapter::preflight::{self, Previous, Subject, Surroundings};
 use crate::adapter::probe::{Prober, ProberError};
+use crate::adapter::section::{self, SectionError};
+use crate::adapter::{diagnostics, documents};
 use crate::variables::Variables;
 
 /// One effect makes at most three calls, each bounded by the client.
@@ -44,6 +46,8 @@ pub struct Settings {
     pub notices: mpsc::Sender<Notice>,
     /// Where the secrets of channels and of pre-flight come from.
     pub variables: Variables,
+    /// Where documents of rehearsals go.
+    pub rehearsal_root: PathBuf,
 }
 
 /// Performs effects. Made once, shared by all effects in flight.
@@ -51,6 +55,7 @@ pub struct Settings {
 pub struct Executor {
     project_root: PathBuf,
     variables: Variables,
+    rehearsal_root: PathBuf,
     platform: Platform,
     prober: Prober,
     notifier: Notifier,
@@ -145,11 +150,12 @@ pub fn rolled_back_in_staging_at(state: &State) -> Option<Timestamp> {
 impl Executor {
     /// An executor. Nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, ExecutorError> {
-        let Settings { project_root, platform: address, notices, variables } = settings;
+        let Settings { project_root, platform: address, notices, variables, rehearsal_root } =
+            settings;
         let platform = Platform::new(&address)?;
         let prober = Prober::new(address.proxy_url.as_deref())?;
         let notifier = Notifier::new(notices, variables.clone());
-        Ok(Self { project_root, variables, platform, prober, notifier })
+        Ok(Self { project_root, variables, rehearsal_root, platform, prober, notifier })
     }
 
     /// The platform, for observing it.
@@ -233,6 +239,7 @@ impl Executor {
                     Err(error) => failed(&error.to_string()),
                 }
             }
+            Effect::Write(document) => self.write(document).await,
             Effect::Document { file, lines } => self.document(file, lines).await,
         }
     }
@@ -259,6 +266,37 @@ impl Executor {
             Some(service) => checks(self.prober.smoke(app, &service.smoke).await),
             None => unknown_release(),
         }
+    }
+
+    async fn write(&self, document: &Document) -> Outcome {
+        let written = match document {
+            Document::Diagnostics(wanted) => {
+                let secrets = self.notifier.secrets(self.platform.address().token());
+                let root = self.root(wanted.rehearsal);
+                diagnostics::capture(root, &self.platform, wanted, &secrets)
+                    .await
+                    .map_err(|error| failed(&error.to_string()))
+            }
+            Document::Section(Section { file, rehearsal, text, around }) => {
+                let path = self.root(*rehearsal).join(file);
+                let (text, around) = (text.clone(), around.clone());
+                let write = move || section::write(&path, &text, around.as_ref());
+                match tokio::task::spawn_blocking(write).await {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(error @ SectionError::Markers { .. })) => {
+                        Err(refused(&error.to_string()))
+                    }
+                    Ok(Err(error @ SectionError::File { .. })) => Err(failed(&error.to_string())),
+                    Err(_broken_off) => Err(Outcome::Unknown),
+                }
+            }
+        };
+        written.map_or_else(|outcome| outcome, |()| Outcome::Done(Evidence::Plain))
+    }
+
+    /// A rehearsal leaves nothing beside the project.
+    fn root(&self, rehearsal: bool) -> &Path {
+        if rehearsal { &self.rehearsal_root } else { &self.project_root }
     }
 
     async fn document(&self, file: &str, lines: &[String]) -> Outcome {
@@ -294,6 +332,7 @@ fn limit_of(effect: &Effect, release: Option<&ReleaseFacts>) -> Duration {
         | Effect::Uncordon { .. }
         | Effect::ReleaseLease { .. }
         | Effect::Notify(_)
+        | Effect::Write(_)
         | Effect::Document { .. } => CALLS_LIMIT,
     }
 }

@@ -20,6 +20,15 @@ impl Variables {
         texts.collect()
     }
 
+    /// The values of variables whose names say that they are secrets.
+    pub fn telling(&self) -> Vec<SecretString> {
+        let telling = |name: &str| {
+            let parts = ["SECRET", "TOKEN", "PASSWORD", "KEY", "WEBHOOK", "DATABASE_URL"];
+            parts.iter().any(|part| name.to_ascii_uppercase().contains(part))
+        };
+        self.0.iter().filter(|(name, _)| telling(name)).map(|(_, value)| value.clone()).collect()
+    }
+
     /// The value of a variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<&SecretString> {
         self.0.get(name)

@@ -1,6 +1,8 @@
 //! Turns one input into the events that it alone causes, or refuses it. What follows from them
 //! is decided elsewhere.
 
+mod incident;
+
 use jiff::Timestamp;
 
 use super::{effects, hygiene, preflight};
@@ -8,7 +10,7 @@ use crate::calendar::CalendarReading;
 use crate::command::{Actor, Command, Rejection, StartRelease};
 use crate::engine::{Input, decide};
 use crate::event::{Ending, Event, ReleaseStarted};
-use crate::id::{Course, IncidentId, PlanDigest};
+use crate::id::{Course, PlanDigest};
 use crate::planner;
 use crate::project::Role;
 use crate::state::{Release, State};
@@ -86,9 +88,11 @@ fn accept_command(
         Command::RaiseFlag { flag, reason } => {
             decide::raise_flag(state, now, *flag, &actor.name, reason)
         }
-        Command::CloseIncident { incident, resolution } => {
-            close_incident(state, actor, *incident, resolution)
-        }
+        Command::OpenIncident { .. }
+        | Command::AcknowledgeIncident { .. }
+        | Command::UpdateIncident { .. }
+        | Command::ReportIncident { .. }
+        | Command::CloseIncident { .. } => incident::accept(state, now, actor, command),
     }
 }
 
@@ -176,18 +180,4 @@ fn approve(
         return Err(Rejection::RoleNotNeeded { role });
     }
     Ok(vec![Event::Approved { actor: name.clone(), role }])
-}
-
-fn close_incident(
-    state: &State,
-    actor: &Actor,
-    incident: IncidentId,
-    resolution: &str,
-) -> Result<Vec<Event>, Rejection> {
-    let open = state.incidents.get(&incident).is_some_and(|found| found.closed.is_none());
-    if !open {
-        return Err(Rejection::NoIncident { incident });
-    }
-    let (by, resolution) = (actor.name.clone(), resolution.to_owned());
-    Ok(vec![Event::IncidentClosed { incident, by, resolution }])
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::decide::{announcement, hold, rollout, soak};
+use super::decide::{announcement, escalation, hold, rollout, soak};
 use super::{WaitReason, effects};
 use crate::gate::{Verdict, seconds};
 use crate::plan::{Soak, StepKind};
@@ -15,6 +15,8 @@ pub(crate) fn deadline(state: &State, now: Timestamp) -> Option<(Timestamp, Wait
     let messages = effects::next_messages(state);
     let messages = messages.filter_map(|(_, message)| message.attempt.not_before);
     due.extend(messages.map(|time| (time, WaitReason::Message)));
+    let calls = escalation::calls(state);
+    due.extend(calls.map(|call| (call.at, WaitReason::Escalation { role: call.role })));
     if let Some(release) = state.active() {
         due.extend(retries(release));
         due.extend(step_deadlines(state, release, now));

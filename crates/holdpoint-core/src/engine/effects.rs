@@ -16,12 +16,12 @@ const LEASE_MARGIN_SECS: u64 = 60;
 
 /// The effects that the state calls for at `now`, in a fixed order.
 pub(super) fn effects(state: &State, now: Timestamp) -> Vec<(EffectId, Effect)> {
-    let mut effects = Vec::new();
+    // what is seen when an incident is opened is to be seen before anything is put back
+    let mut effects = message_effects(state, now);
     if let Some(release) = state.active() {
         effects.extend(step_effect(release, now));
         effects.extend(machine_effects(release, now));
     }
-    effects.extend(message_effects(state, now));
     effects
 }
 
@@ -204,6 +204,7 @@ fn message_effects(state: &State, now: Timestamp) -> Vec<(EffectId, Effect)> {
                 Content::Lines { file, lines } => {
                     Effect::Document { file: file.clone(), lines: lines.clone() }
                 }
+                Content::Document(document) => Effect::Write(document.clone()),
             };
             (id.clone(), effect)
         })

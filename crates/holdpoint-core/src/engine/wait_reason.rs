@@ -62,6 +62,11 @@ pub enum WaitReason {
     },
     /// People are told how it goes.
     Update,
+    /// An incident that nobody has acknowledged calls somebody.
+    Escalation {
+        /// In which role.
+        role: Role,
+    },
     /// A message is tried again.
     Message,
 }
@@ -89,6 +94,7 @@ impl fmt::Display for WaitReason {
             }
             Self::Halted { by: None, reason } => write!(f, "`holdpoint continue`: {reason}"),
             Self::Update => write!(f, "the next regular update"),
+            Self::Escalation { role } => write!(f, "an incident to call {role}"),
             Self::Message => write!(f, "a message to be delivered"),
         }
     }

@@ -99,7 +99,7 @@ impl Signals {
     }
 
     /// The samples of the newest part of a time that a breach must last.
-    pub(super) fn part_of(&self, critical_for_secs: u64) -> impl Iterator<Item = &Sample> {
+    pub(crate) fn part_of(&self, critical_for_secs: u64) -> impl Iterator<Item = &Sample> {
         let from = self.newest() - seconds((critical_for_secs / PARTS).max(1));
         self.spans.iter().filter(move |span| span.to > from).map(|span| &span.sample)
     }

@@ -7,7 +7,9 @@ mod company_calendar;
 mod comparison;
 mod dependency;
 mod diagnostic;
+mod documents;
 mod duration;
+mod escalation;
 mod gates;
 mod notify;
 mod openings;
@@ -38,6 +40,8 @@ pub use dependency::{
     CiPolicy, CiSource, Database, DatabaseAddress, ModelApi, ModelApiStyle, Reachable,
 };
 pub use diagnostic::{Diagnostic, Severity};
+pub use documents::Documents;
+pub use escalation::{Escalation, names_of};
 pub use gates::GatePolicy;
 pub use notify::Notify;
 pub use openings::windows_that_stay_closed;
@@ -115,6 +119,12 @@ pub struct Project {
     pub notify: Notify,
     /// How often people hear of a release.
     pub communication: Communication,
+    /// When an incident calls whom.
+    #[serde(default)]
+    pub escalation: Escalation,
+    /// What a release and an incident are written down in.
+    #[serde(default)]
+    pub documents: Documents,
 }
 
 impl Project {
@@ -159,6 +169,8 @@ impl Project {
         let preflight = PreflightPolicy::read(root, &zone, approvers, &services);
         let notify = Notify::read(root);
         let communication = Communication::read(root);
+        let escalation = Escalation::read(root);
+        let documents = Documents::read(root);
         let About { name, title, time_zone, reliability_log, release_notes } = about;
         Self {
             name,
@@ -178,6 +190,8 @@ impl Project {
             preflight,
             notify,
             communication,
+            escalation,
+            documents,
         }
     }
 }

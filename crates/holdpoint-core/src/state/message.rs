@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Attempt;
+use crate::document::Document;
 use crate::notice::Delivery;
 
 /// One message.
@@ -28,6 +29,8 @@ pub enum Content {
         /// The lines.
         lines: Vec<String>,
     },
+    /// To a document, as something else than lines.
+    Document(Box<Document>),
 }
 
 impl Message {
@@ -37,6 +40,7 @@ impl Message {
         match &self.content {
             Content::Notice(delivery) => &delivery.channel.name,
             Content::Lines { file, .. } => file,
+            Content::Document(document) => document.path(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! [`crate::engine`] folds events into it.
 
 mod attempt;
+mod incident;
 mod message;
 mod release;
 mod run;
@@ -9,7 +10,6 @@ mod sides;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::KnownCalendars;
@@ -20,6 +20,7 @@ use crate::planner::KnownMachines;
 use crate::project::Project;
 
 pub use attempt::{Attempt, End};
+pub use incident::{Closed, Incident, IncidentEntry};
 pub use message::{Content, DeliveryTrouble, Message};
 pub use release::{Approval, Halt, Release};
 pub use run::{MachineProgress, Progress, Run, StepTimes};
@@ -40,6 +41,8 @@ pub struct State {
     pub delivery_troubles: BTreeMap<String, DeliveryTrouble>,
     /// The number of the next message.
     pub next_message: u64,
+    /// The newest project that is known: it says whom to tell and how.
+    pub project: Option<Project>,
     /// Machines known per app.
     pub known_machines: KnownMachines,
     /// What is known of the company's calendars.
@@ -55,30 +58,6 @@ pub struct State {
     pub histories: BTreeMap<Environment, BTreeMap<ServiceName, History>>,
 }
 
-/// An open or closed problem.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Incident {
-    /// What is wrong.
-    pub title: String,
-    /// The release during which it was opened.
-    pub release: Option<ReleaseId>,
-    /// Since when.
-    pub opened_at: Timestamp,
-    /// When, by whom and with what result it was closed.
-    pub closed: Option<Closed>,
-}
-
-/// The end of an incident.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Closed {
-    /// When.
-    pub at: Timestamp,
-    /// By whom.
-    pub by: String,
-    /// What was found and done.
-    pub resolution: String,
-}
-
 impl State {
     /// The release that is under way.
     pub fn active(&self) -> Option<&Release> {
@@ -89,9 +68,9 @@ impl State {
         self.releases.values_mut().next_back().filter(|release| release.ended.is_none())
     }
 
-    /// The newest project that is known: it says whom to tell and how.
+    /// The project that rules now: that of the release under way, or the newest that is known.
     pub fn project(&self) -> Option<&Project> {
-        self.releases.values().next_back().map(|release| &release.project)
+        self.active().map(|release| &release.project).or(self.project.as_ref())
     }
 
     /// The id of the next release.

@@ -1,16 +1,22 @@
 //! What people and programs are shown, as pure functions of state and journal. Nothing here
 //! decides; the shell only prints what these return.
 
+mod incident;
+mod measures;
 mod plan_text;
 mod status;
 mod timeline;
 mod window;
 
+pub use incident::{IncidentStatus, incident_report, incidents};
+pub(crate) use incident::{apps_in, diagnostics, report_around};
+pub use measures::{ServiceMeasures, measures};
 pub use plan_text::plan_text;
 pub use status::{ReleaseStatus, Status, StepStatus, StepWord, UnreadCalendar, status};
 pub use timeline::{TimelineEntry, timeline};
 pub use window::{ClosedBy, WindowView, window};
 
+use crate::engine::decide::escalation;
 use crate::id::{AppName, Environment, ServiceName};
 use crate::state::State;
 
@@ -31,6 +37,11 @@ pub fn watched(state: &State) -> Vec<(Environment, Vec<(ServiceName, AppName)>)>
         of_environment.map(|one| (one.service.clone(), one.app.clone())).collect()
     };
     environments.into_iter().map(|environment| (environment, services(environment))).collect()
+}
+
+/// Whether an incident is still to call somebody, which only a running conductor can do.
+pub fn has_calls(state: &State) -> bool {
+    escalation::calls(state).next().is_some()
 }
 
 /// Whether the conductor can stop without leaving a machine in the middle of its change. Nothing

@@ -92,7 +92,14 @@ fn text(plan: Option<&Plan>, event: &Event) -> Option<String> {
         Event::RollbackAcknowledged { by, release } => {
             format!("new releases may start after the rollback of {release}, says {by}")
         }
-        Event::IncidentOpened { incident, title } => format!("{incident} opened: {title}"),
+        Event::IncidentOpened { incident, title, severity, by, .. } => {
+            let by = by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
+            format!("{incident} ({severity}) opened{by}: {title}")
+        }
+        Event::IncidentAcknowledged { incident, by } => format!("{incident} acknowledged by {by}"),
+        Event::IncidentUpdated { incident, by, text } => format!("{incident}, {by}: {text}"),
+        Event::IncidentEscalated { incident, role } => format!("{incident} calls {role}"),
+        Event::DocumentQueued { document, .. } => format!("writes `{}`", document.path()),
         Event::IncidentClosed { incident, by, resolution } => {
             format!("{incident} closed by {by}: {resolution}")
         }

@@ -234,12 +234,7 @@ production = { config = "production.toml" }
     #[test]
     fn an_open_incident_closes_an_open_window_and_nobody_knows_until_when() {
         let mut state = State::default();
-        let incident = Incident {
-            title: "health critical".to_owned(),
-            release: None,
-            opened_at: at("2026-12-02T16:00:00Z"),
-            closed: None,
-        };
+        let incident = Incident::new("health critical".to_owned(), at("2026-12-02T16:00:00Z"));
         state.incidents.insert(IncidentId(4), incident);
         let project = shop();
         let view =

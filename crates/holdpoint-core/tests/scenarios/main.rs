@@ -5,6 +5,7 @@ mod company_calendars;
 mod crash_points;
 mod flags;
 mod found_by_simulation;
+mod incidents;
 mod preflight;
 mod stories;
 mod telling;

@@ -277,6 +277,15 @@ impl World {
         true
     }
 
+    /// Lets time pass, with all that is due meanwhile.
+    pub(crate) fn wait_mins(&mut self, mins: i64) {
+        let until = self.now + SignedDuration::from_mins(mins);
+        while !self.pending.is_empty() || self.drain().is_some_and(|deadline| deadline <= until) {
+            assert!(self.step());
+        }
+        self.now = until;
+    }
+
     /// Goes on until a condition holds.
     pub(crate) fn run_until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
         for steps in 0.. {
@@ -358,7 +367,10 @@ impl World {
             Effect::Preflight { .. } | Effect::Smoke { .. } => {
                 Outcome::Done(Evidence::Checks(vec![check("answers", true)]))
             }
-            Effect::RestoreSecrets { .. } | Effect::Notify(_) | Effect::Document { .. } => plain,
+            Effect::RestoreSecrets { .. }
+            | Effect::Notify(_)
+            | Effect::Write(_)
+            | Effect::Document { .. } => plain,
             Effect::AcquireLease { machine, .. } => {
                 let found = self.machines.get_mut(machine).expect("a known machine");
                 let nonce = format!("nonce-{id}");

@@ -85,6 +85,7 @@ fn is_closed_day(project: &Project, date: Date) -> bool {
 #[cfg(test)]
 mod tests {
     use holdpoint_core::id::IncidentId;
+    use holdpoint_core::severity::Severity;
 
     use super::*;
     use crate::invariants::trace::Trace;
@@ -109,8 +110,16 @@ mod tests {
         trace.release(1).unwrap();
         let wave = Event::WaveStarted { step: trace.production_rollout(), wave: 0 };
         trace.event(&wave).unwrap();
-        let (incident, title) = (IncidentId(1), "broken".to_owned());
-        trace.event(&Event::IncidentOpened { incident, title }).unwrap();
+        let opened = Event::IncidentOpened {
+            incident: IncidentId(1),
+            title: "broken".to_owned(),
+            severity: Severity::Sev2,
+            environment: Environment::Production,
+            facts: Vec::new(),
+            by: None,
+            project: None,
+        };
+        trace.event(&opened).unwrap();
         trace.event(&wave).unwrap_err();
     }
 

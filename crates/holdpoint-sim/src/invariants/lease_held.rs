@@ -36,6 +36,7 @@ impl Checker for LeaseHeld {
             | Effect::StopMachine { .. }
             | Effect::AwaitHealth { .. }
             | Effect::Notify(_)
+            | Effect::Write(_)
             | Effect::Document { .. } => None,
         };
         match nonce {

@@ -111,7 +111,9 @@ impl Ledger {
             Event::IncidentClosed { incident, .. } => {
                 self.incidents.remove(incident);
             }
-            Event::NoticeQueued { number, .. } | Event::LinesQueued { number, .. } => {
+            Event::NoticeQueued { number, .. }
+            | Event::LinesQueued { number, .. }
+            | Event::DocumentQueued { number, .. } => {
                 self.messages.insert(*number);
             }
             Event::EffectEnded { outcome, .. } => {
@@ -143,7 +145,10 @@ impl Ledger {
             | Event::RollbackAcknowledged { .. }
             | Event::Breached { .. }
             | Event::FlagRaised { .. }
-            | Event::DeliveryGivenUp { .. } => {}
+            | Event::DeliveryGivenUp { .. }
+            | Event::IncidentAcknowledged { .. }
+            | Event::IncidentUpdated { .. }
+            | Event::IncidentEscalated { .. } => {}
         }
     }
 

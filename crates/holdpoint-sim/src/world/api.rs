@@ -54,6 +54,7 @@ impl World {
             | Effect::Uncordon { .. }
             | Effect::ReleaseLease { .. }
             | Effect::Notify(_)
+            | Effect::Write(_)
             | Effect::Document { .. } => false,
         }
     }
@@ -72,9 +73,10 @@ impl World {
                 let message = "connection refused".to_owned();
                 Answer::unchanged(Outcome::Failed(Failure { message }))
             }
-            Effect::RestoreSecrets { .. } | Effect::Notify(_) | Effect::Document { .. } => {
-                Answer::unchanged(plain())
-            }
+            Effect::RestoreSecrets { .. }
+            | Effect::Notify(_)
+            | Effect::Write(_)
+            | Effect::Document { .. } => Answer::unchanged(plain()),
             Effect::AcquireLease { machine, supersedes, ttl_secs, .. } => {
                 self.acquire_lease(id, machine, supersedes.as_ref(), *ttl_secs, now)
             }

@@ -34,7 +34,7 @@ use crate::exit_code::ExitCode;
 use crate::message::Problem;
 use crate::settings::Settings;
 
-use arguments::{Arguments, Incident, Journal, RaiseFlag, Verb};
+use arguments::{Arguments, Journal, RaiseFlag, Verb};
 
 /// Does what the command line asks for.
 ///
@@ -97,9 +97,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             act::act(&settings, Command::RaiseFlag { flag, reason }, &refusal).await
         }
         Verb::Scale(flags) => Box::pin(scale::scale(&settings, &flags)).await,
-        Verb::Incident(Incident::Close { incident, resolution }) => {
-            incident::close(&settings, incident, resolution).await
-        }
+        Verb::Incident(incidents) => Box::pin(incident::incident(&settings, incidents)).await,
         Verb::Journal(Journal::Verify(reading)) => journal::verify(&settings, reading).await,
     }
 }

@@ -57,7 +57,7 @@ impl Assembly {
     /// # Errors
     /// When an adapter can't be made or an app's config can't be read.
     pub fn conductor(&self, session: Session) -> Result<(Conductor, Handle), AssemblyError> {
-        let Self { project, project_root, state_dir: _, address } = self;
+        let Self { project, project_root, state_dir, address } = self;
         let (notices, heard) = mpsc::channel(NOTICES_MAX);
         let variables = Variables::of_process();
         let executor = Executor::new(executor::Settings {
@@ -65,6 +65,7 @@ impl Assembly {
             platform: address.clone(),
             notices,
             variables: variables.clone(),
+            rehearsal_root: state_dir.clone(),
         })?;
         let health_paths = health_paths(project, project_root)?;
         let prober = executor.prober().clone();

@@ -181,7 +181,9 @@ impl Conductor {
         redraw.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut last_stretch: Option<LastStretch> = None;
         loop {
-            if self.engine.state().active().is_none() && last_stretch.is_none() {
+            let is_over =
+                self.engine.state().active().is_none() && !view::has_calls(self.engine.state());
+            if is_over && last_stretch.is_none() {
                 last_stretch = Some(LastStretch::of(LAST_MESSAGES_SECS));
             }
             if let Some(stretch) = &last_stretch
@@ -221,6 +223,7 @@ impl Conductor {
     fn driven(&self, was_active: bool) -> Drive {
         let newest = self.engine.state().releases.values().next_back();
         match newest.and_then(|release| release.ended.as_ref()) {
+            None if newest.is_none() && !self.stopping => Drive::Idle,
             None => Drive::Stopped,
             Some((_, ending)) if was_active => Drive::Ended(ending.clone()),
             Some(_) => Drive::Idle,
@@ -270,6 +273,11 @@ impl Conductor {
             }
         }
         Ok(())
+    }
+
+    /// The number of the journal's newest record.
+    pub fn head_of_journal(&self) -> u64 {
+        self.engine.head_of_journal().0
     }
 
     /// The state as it is.

@@ -161,8 +161,8 @@ impl Progress {
             Event::RollbackStarted { reason, by, plan, suspects: _ } => {
                 marked("◂", rollback_line(reason, by.as_deref(), plan))
             }
-            Event::IncidentOpened { incident, title } => {
-                marked("!", format!("{incident} opened: {title}"))
+            Event::IncidentOpened { incident, title, severity, .. } => {
+                marked("!", format!("{incident} ({severity}) opened: {title}"))
             }
             Event::IncidentClosed { incident, by, resolution } => {
                 marked("·", format!("{incident} closed by {by}: {resolution}"))
@@ -187,7 +187,11 @@ impl Progress {
             | Event::SoakStarted { .. }
             | Event::RollbackAcknowledged { .. }
             | Event::NoticeQueued { .. }
-            | Event::LinesQueued { .. } => Vec::new(),
+            | Event::LinesQueued { .. }
+            | Event::DocumentQueued { .. }
+            | Event::IncidentAcknowledged { .. }
+            | Event::IncidentUpdated { .. }
+            | Event::IncidentEscalated { .. } => Vec::new(),
         }
     }
 
@@ -331,6 +335,7 @@ fn is_hold(reason: &WaitReason) -> bool {
         | WaitReason::Signals
         | WaitReason::ApprovalExpires
         | WaitReason::Update
+        | WaitReason::Escalation { .. }
         | WaitReason::Message => false,
     }
 }

@@ -49,9 +49,13 @@ impl StepNotes {
             | Event::RollbackStarted { .. }
             | Event::RollbackAcknowledged { .. }
             | Event::IncidentOpened { .. }
+            | Event::IncidentAcknowledged { .. }
+            | Event::IncidentUpdated { .. }
+            | Event::IncidentEscalated { .. }
             | Event::IncidentClosed { .. }
             | Event::NoticeQueued { .. }
             | Event::LinesQueued { .. }
+            | Event::DocumentQueued { .. }
             | Event::DeliveryGivenUp { .. }
             | Event::ReleaseEnded { .. } => {}
         }

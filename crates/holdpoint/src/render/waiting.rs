@@ -25,6 +25,7 @@ pub(super) fn ends_at(
         | WaitReason::Approvals { .. }
         | WaitReason::Incident { .. }
         | WaitReason::Halted { .. }
+        | WaitReason::Escalation { .. }
         | WaitReason::Message => None,
     }
 }

@@ -2,6 +2,7 @@
 //! what is said when something is wrong.
 
 mod check;
+mod incident;
 mod init;
 mod scale;
 mod window;

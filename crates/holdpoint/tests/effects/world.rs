@@ -301,6 +301,7 @@ fn executor(root: &Path, address: &PlatformAddress) -> (Executor, mpsc::Receiver
         platform: address.clone(),
         notices: terminal,
         variables: Variables::default(),
+        rehearsal_root: root.join("rehearsal"),
     };
     (Executor::new(settings).expect("an executor"), notices)
 }

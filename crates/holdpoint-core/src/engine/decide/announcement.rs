@@ -211,7 +211,7 @@ pub(super) fn ended(
 }
 
 /// The environment of production where it was touched, and staging otherwise.
-fn changed_environment(release: &Release) -> Environment {
+pub(super) fn changed_environment(release: &Release) -> Environment {
     if release.forward.touched(Environment::Production) {
         Environment::Production
     } else {

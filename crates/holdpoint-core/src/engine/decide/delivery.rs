@@ -27,7 +27,7 @@ pub(super) fn give_up(state: &State, now: Timestamp) -> Vec<Event> {
     if !state.delivery_troubles.contains_key(to) {
         let what = match &message.content {
             Content::Notice(_) => "the channel",
-            Content::Lines { .. } => "the document",
+            Content::Lines { .. } | Content::Document(_) => "the document",
         };
         let text = format!(
             "{what} `{to}` takes no messages: {reason}; the release goes on, and `holdpoint \

@@ -8,7 +8,8 @@ use super::{announcement, rollback};
 use crate::command::Rejection;
 use crate::event::Event;
 use crate::flag::Flag;
-use crate::id::Course;
+use crate::id::{Course, Environment};
+use crate::severity::Severity;
 use crate::state::State;
 
 /// What follows from a flag.
@@ -37,7 +38,17 @@ pub(in crate::engine) fn raise(
     if let Some(incident) = open {
         return Err(Rejection::AlreadyRaised { flag, incident: *incident });
     }
-    let mut events = vec![raised, Event::IncidentOpened { incident, title: why.clone() }];
+    let opened = Event::IncidentOpened {
+        incident,
+        title: why.clone(),
+        // both are critical in the runbook, and nobody has measured how far they reach
+        severity: Severity::Sev1,
+        environment: Environment::Production,
+        facts: Vec::new(),
+        by: Some(by.to_owned()),
+        project: None,
+    };
+    let mut events = vec![raised, opened];
     events.extend(announcement::flag_raised(state, incident, &why, now));
     Ok(events)
 }

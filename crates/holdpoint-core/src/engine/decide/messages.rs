@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use crate::document::Document;
 use crate::event::Event;
 use crate::id::{Environment, IncidentId};
 use crate::notice::{About, Fact, Milestone, Notice, NoticeKind};
@@ -13,6 +14,7 @@ use crate::state::{Release, State};
 pub(super) struct Messages<'a> {
     state: &'a State,
     release: Option<&'a Release>,
+    incident: Option<IncidentId>,
     now: Timestamp,
     events: Vec<Event>,
 }
@@ -23,14 +25,12 @@ pub(super) struct Draft {
     text: String,
     facts: Vec<Fact>,
     environment: Option<Environment>,
-    incident: Option<IncidentId>,
     milestone: Option<Milestone>,
 }
 
 impl Draft {
     pub(super) fn new(kind: NoticeKind, text: String) -> Self {
-        let (facts, environment, incident, milestone) = (Vec::new(), None, None, None);
-        Self { kind, text, facts, environment, incident, milestone }
+        Self { kind, text, facts: Vec::new(), environment: None, milestone: None }
     }
 
     pub(super) fn facts(self, facts: Vec<Fact>) -> Self {
@@ -49,12 +49,20 @@ impl Draft {
 impl<'a> Messages<'a> {
     /// Messages about a release.
     pub(super) fn of(state: &'a State, release: &'a Release, now: Timestamp) -> Self {
-        Self { state, release: Some(release), now, events: Vec::new() }
+        Self { state, release: Some(release), incident: None, now, events: Vec::new() }
     }
 
     /// Messages about no release in particular. They go where those of the newest one go.
     pub(super) fn of_newest(state: &'a State, now: Timestamp) -> Self {
-        Self { state, release: state.releases.values().next_back(), now, events: Vec::new() }
+        let release = state.releases.values().next_back();
+        Self { state, release, incident: None, now, events: Vec::new() }
+    }
+
+    /// Messages about an incident, and the release during which it was opened.
+    pub(super) fn about(state: &'a State, incident: IncidentId, now: Timestamp) -> Self {
+        let found = state.incidents.get(&incident);
+        let release = found.and_then(|found| state.releases.get(&found.release?));
+        Self { state, release, incident: Some(incident), now, events: Vec::new() }
     }
 
     pub(super) fn events(self) -> Vec<Event> {
@@ -75,8 +83,8 @@ impl<'a> Messages<'a> {
         let channels = self.channels(draft.kind);
         let channels = channels.filter(|channel| !except.contains(&channel.name.as_str()));
         let channels: Vec<String> = channels.map(|channel| channel.name.clone()).collect();
-        let Draft { kind, text, facts, environment, incident, milestone } = draft;
-        let about = About { environment, incident, milestone, ..self.about() };
+        let Draft { kind, text, facts, environment, milestone } = draft;
+        let about = About { environment, milestone, ..self.subject() };
         let notice = Notice { at: self.now, kind, text, facts, about };
         self.events.push(Event::NoticeQueued { number: self.number(), notice, channels });
         self
@@ -90,6 +98,13 @@ impl<'a> Messages<'a> {
         let mut lines = vec![format!("[{at}] {heading} - {title}{mark}")];
         lines.extend(rest);
         self.events.push(Event::LinesQueued { number: self.number(), lines });
+        self
+    }
+
+    /// Something that is no line of the reliability log.
+    pub(super) fn write(mut self, document: Document) -> Self {
+        let (number, document) = (self.number(), Box::new(document));
+        self.events.push(Event::DocumentQueued { number, document });
         self
     }
 
@@ -111,12 +126,13 @@ impl<'a> Messages<'a> {
         })
     }
 
-    fn about(&self) -> About {
+    fn subject(&self) -> About {
         let project = self.state.project();
         About {
             project: project.map_or_else(String::new, |project| project.name.clone()),
             title: project.map_or_else(String::new, |project| project.title.clone()),
             release: self.release.map(|release| release.id),
+            incident: self.incident,
             version: self.release.map(|release| release.version.to_string()),
             rehearsal: self.is_rehearsal(),
             ..About::default()

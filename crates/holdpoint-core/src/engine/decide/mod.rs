@@ -5,6 +5,7 @@
 
 pub(super) mod announcement;
 mod delivery;
+pub(crate) mod escalation;
 mod flag;
 pub(super) mod hold;
 mod incident;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use crate::event::Event;
 use crate::state::State;
 
+pub(super) use escalation::{tell_incident, write_report};
 pub(super) use flag::raise as raise_flag;
 pub(super) use rollback::{Cause, roll_back};
 
@@ -29,6 +31,8 @@ pub(super) fn decide(state: &State, now: Timestamp) -> Vec<Event> {
         [incident::breach, hold::expire_approval, release::go_on, announcement::regular_update];
     let release = state.active().map(|release| rules.map(|rule| move || rule(state, release, now)));
     let decided = release.into_iter().flatten().map(|rule| rule());
-    let after = std::iter::once_with(|| delivery::give_up(state, now));
+    let rules =
+        [escalation::tell_opened, escalation::call, escalation::tell_closed, delivery::give_up];
+    let after = rules.into_iter().map(|rule| rule(state, now));
     decided.chain(after).find(|events| !events.is_empty()).unwrap_or_default()
 }

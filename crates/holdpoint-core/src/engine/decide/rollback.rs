@@ -7,6 +7,7 @@ use crate::engine::hygiene;
 use crate::event::{Ending, Event};
 use crate::id::ServiceName;
 use crate::planner;
+use crate::severity;
 use crate::state::{Release, State};
 
 /// Opens an incident and goes back.
@@ -18,7 +19,17 @@ pub(super) fn after_failure(
     culprit: Option<&ServiceName>,
 ) -> Vec<Event> {
     let title = format!("{} {}: {reason}", release.project.title, release.version);
-    let mut events = vec![Event::IncidentOpened { incident: state.next_incident(), title }];
+    let environment = announcement::changed_environment(release);
+    let (severity, facts) = severity::of_release(release, environment);
+    let mut events = vec![Event::IncidentOpened {
+        incident: state.next_incident(),
+        title,
+        severity,
+        environment,
+        facts,
+        by: None,
+        project: None,
+    }];
     let cause = Cause { reason, by: None, culprit };
     events.extend(roll_back(state, release, now, cause));
     events

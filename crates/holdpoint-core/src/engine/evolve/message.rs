@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use super::outcome::retry_at;
+use crate::document::Document;
 use crate::effect::{Delivery, Notice, Outcome};
 use crate::id::EffectId;
 use crate::state::{Attempt, Content, DeliveryTrouble, End, Message, State};
@@ -32,6 +33,13 @@ pub(super) fn lines_queued(state: &mut State, number: u64, lines: &[String]) {
         let message = Message { content, attempt: Attempt::default() };
         state.outbox.insert(EffectId::Message { number }, message);
     }
+    count(state, number);
+}
+
+pub(super) fn document_queued(state: &mut State, number: u64, document: &Document) {
+    let content = Content::Document(Box::new(document.clone()));
+    let message = Message { content, attempt: Attempt::default() };
+    state.outbox.insert(EffectId::Message { number }, message);
     count(state, number);
 }
 

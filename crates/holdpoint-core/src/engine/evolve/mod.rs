@@ -2,6 +2,7 @@
 //! state changes nothing.
 
 mod comparison;
+mod incident;
 mod message;
 mod outcome;
 
@@ -13,13 +14,12 @@ use serde_json::Value;
 use crate::calendar::CalendarReading;
 use crate::event::{Ending, Event, ReleaseStarted};
 use crate::gate::{Signals, Span};
-use crate::id::{Course, EffectId, Environment, IncidentId, MachinePhase, ReleaseId, ServiceName};
+use crate::id::{Course, EffectId, Environment, MachinePhase, ReleaseId, ServiceName};
 use crate::observation::Observation;
 use crate::plan::{MachineAction, Plan, SoakPurpose, StepKind};
 use crate::planner::VERSION_KEY;
 use crate::state::{
-    Approval, Attempt, Closed, End, Halt, Incident, MachineProgress, Progress, Release, Run, State,
-    StepTimes,
+    Approval, Attempt, End, Halt, MachineProgress, Progress, Release, Run, State, StepTimes,
 };
 
 /// Folds one event of a record at `now` into the state.
@@ -27,23 +27,25 @@ pub(super) fn evolve(state: &mut State, now: Timestamp, event: &Event) {
     match event {
         Event::ReleaseStarted(started) => release_started(state, now, started),
         Event::EffectEnded { effect, outcome } => outcome::ended(state, now, effect, outcome),
-        Event::IncidentOpened { incident, title } => incident_opened(state, now, *incident, title),
-        Event::IncidentClosed { incident, by, resolution } => {
-            if let Some(incident) = state.incidents.get_mut(incident) {
-                let (by, resolution) = (by.clone(), resolution.clone());
-                incident.closed = Some(Closed { at: now, by, resolution });
-            }
-        }
         Event::FlagRaised { flag, incident, .. } => {
             state.flags.insert(*flag, *incident);
         }
+        Event::IncidentOpened { .. }
+        | Event::IncidentAcknowledged { .. }
+        | Event::IncidentUpdated { .. }
+        | Event::IncidentEscalated { .. }
+        | Event::IncidentClosed { .. } => incident::evolve(state, now, event),
         Event::NoticeQueued { number, notice, channels } => {
             message::notice_queued(state, *number, notice, channels);
+            incident::told(state, notice);
             if let Some(release) = state.active_mut()
                 && notice.kind.is_of_the_release()
             {
                 release.told_at = now;
             }
+        }
+        Event::DocumentQueued { number, document } => {
+            message::document_queued(state, *number, document);
         }
         Event::LinesQueued { number, lines } => message::lines_queued(state, *number, lines),
         Event::DeliveryGivenUp { effect, to, reason } => {
@@ -87,16 +89,8 @@ pub(super) fn evolve(state: &mut State, now: Timestamp, event: &Event) {
             if let Some(release) = state.active_mut() {
                 evolve_release(release, now, event);
             }
+            incident::note_release(state, now, event);
         }
-    }
-}
-
-fn incident_opened(state: &mut State, now: Timestamp, id: IncidentId, title: &str) {
-    let release = state.active().map(|release| release.id);
-    let incident = Incident { title: title.to_owned(), release, opened_at: now, closed: None };
-    state.incidents.insert(id, incident);
-    if let Some(release) = state.active_mut() {
-        release.incident = Some(id);
     }
 }
 
@@ -114,6 +108,7 @@ fn release_started(state: &mut State, now: Timestamp, started: &ReleaseStarted) 
             }
         }
     }
+    state.project = Some(started.project.clone());
     let release = Release {
         id: started.release,
         version: started.version.clone(),
@@ -189,10 +184,14 @@ fn evolve_release(release: &mut Release, now: Timestamp, event: &Event) {
         | Event::ReleaseStarted(_)
         | Event::EffectEnded { .. }
         | Event::IncidentOpened { .. }
+        | Event::IncidentAcknowledged { .. }
+        | Event::IncidentUpdated { .. }
+        | Event::IncidentEscalated { .. }
         | Event::IncidentClosed { .. }
         | Event::FlagRaised { .. }
         | Event::NoticeQueued { .. }
         | Event::LinesQueued { .. }
+        | Event::DocumentQueued { .. }
         | Event::DeliveryGivenUp { .. }
         | Event::CalendarRead { .. }
         | Event::CalendarFailed { .. } => {}

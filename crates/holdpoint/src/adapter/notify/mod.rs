@@ -166,6 +166,14 @@ impl Notifier {
         }
     }
 
+    /// Every secret that may be in a text of this process: values of telling variables, and the
+    /// platform's token.
+    pub fn secrets(&self, token: &str) -> Vec<SecretString> {
+        let mut secrets = self.variables.telling();
+        secrets.push(SecretString::from(token));
+        secrets
+    }
+
     /// Hands a message to the terminal. A terminal that doesn't keep up loses lines: they are in
     /// the journal all the same.
     fn show(&self, notice: &Notice) {

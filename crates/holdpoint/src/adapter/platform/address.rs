@@ -44,6 +44,11 @@ impl PlatformAddress {
         Self::new(base, base, &format!("{base}/metrics"), Some(proxy_url), token)
     }
 
+    /// No platform: nothing listens at port 0, so that every call to it fails at once.
+    pub fn nowhere() -> Self {
+        Self::local("http://127.0.0.1:0", "http://127.0.0.1:0", "none")
+    }
+
     /// The same platform with its log lines at this base.
     #[must_use]
     pub fn with_logs_at(self, log_base_url: &str) -> Self {

@@ -3,6 +3,7 @@
 
 mod documents;
 mod flag;
+mod incident;
 mod init;
 pub mod preflight;
 mod scale;
@@ -19,6 +20,7 @@ use crate::exit_code::ExitCode;
 
 pub use documents::{Completions, Man};
 pub use flag::RaiseFlag;
+pub use incident::{Incident, Incidents};
 pub use init::Init;
 pub use scale::{Scale, ScaleAdvice, ScaleOrder, ScaleVerb};
 pub use window::Window;
@@ -98,8 +100,7 @@ pub enum Verb {
     /// Change the size or number of a service's machines, or say what it should be
     Scale(Scale),
     /// Look after incidents
-    #[command(subcommand)]
-    Incident(Incident),
+    Incident(Incidents),
     /// Look after the journal
     #[command(subcommand)]
     Journal(Journal),
@@ -296,20 +297,6 @@ pub struct Reasoned {
     pub reason: String,
 }
 
-/// `holdpoint incident …`.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Incident {
-    /// Close an incident, so that hold points no longer wait for it
-    Close {
-        /// Its number, as in `INC-4` or `4`
-        #[arg(value_parser = incident_number)]
-        incident: u64,
-        /// What was found and done
-        #[arg(long)]
-        resolution: String,
-    },
-}
-
 /// `holdpoint fault …`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Fault {
@@ -352,12 +339,6 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-fn incident_number(text: &str) -> Result<u64, String> {
-    let digits = text.strip_prefix("INC-").unwrap_or(text);
-    let number = digits.parse();
-    number.map_err(|_unreadable| format!("`{text}` is not an incident, such as `INC-4`"))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -367,13 +348,6 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn an_incident_is_named_with_or_without_its_letters() {
-        assert_eq!(incident_number("INC-4"), Ok(4));
-        assert_eq!(incident_number("4"), Ok(4));
-        assert!(incident_number("four").is_err());
     }
 
     #[test]
