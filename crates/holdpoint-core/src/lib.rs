@@ -26,7 +26,7 @@ pub mod plan;
 pub mod planner;
 pub mod preflight;
 pub mod project;
-pub mod sizing;
 pub mod severity;
+pub mod sizing;
 pub mod state;
 pub mod view;

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::adapter::clock::Clock;
 use crate::adapter::company_calendar::CalendarReader;
+use crate::adapter::section;
 use crate::exit_code::ExitCode;
 use crate::message::Problem;
 use crate::render::excerpt::excerpt;
@@ -105,6 +106,9 @@ pub fn check(path: &Path, unknown_keys: fly_toml::Severity) -> Result<Checked, P
     checked.check_windows(path, now);
     let folder = path.parent().unwrap_or(Path::new(""));
     checked.check_calendars(&project, folder, now);
+    for file in [&project.documents.runbook, &project.documents.monitoring_runbook] {
+        checked.check_section(file.as_ref().map(|file| folder.join(file)));
+    }
     for service in &project.services {
         for environment in [Environment::Staging, Environment::Production] {
             let config = folder.join(&service.placement(environment).config);
@@ -277,6 +281,38 @@ impl Checked {
             self.texts.insert(file.clone(), text.clone());
         }
         Ok(())
+    }
+
+    /// Whether a runbook has the place for its section. A release goes on without it.
+    fn check_section(&mut self, file: Option<PathBuf>) {
+        let Some(file) = file else { return };
+        self.files += 1;
+        let text = fs::read_to_string(&file);
+        let (line, message) = match text.as_deref().map(|text| section::replaced(text, "")) {
+            Ok(Ok(_)) => return,
+            Ok(Err((line, problem))) => (line, problem.to_string()),
+            Err(error) => {
+                let hint = "write it, or name another file in `[documents]`";
+                (1, format!("cannot read the runbook: {error}\nhint: {hint}"))
+            }
+        };
+        let (message, hint) = match message.split_once("\nhint: ") {
+            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+            None => (message, None),
+        };
+        let text = text.unwrap_or_default();
+        let start = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        self.findings.push(Finding {
+            message,
+            hint,
+            file: file.clone(),
+            severity: Severity::Warning,
+            line,
+            column: 1,
+            span: start..start,
+            fixable: false,
+        });
+        self.texts.insert(file, text);
     }
 
     fn check_config(

@@ -4,6 +4,7 @@
 mod incident;
 mod measures;
 mod plan_text;
+mod release_section;
 mod status;
 mod timeline;
 mod window;
@@ -12,6 +13,7 @@ pub use incident::{IncidentStatus, incident_report, incidents};
 pub(crate) use incident::{apps_in, diagnostics, report_around};
 pub use measures::{ServiceMeasures, measures};
 pub use plan_text::plan_text;
+pub(crate) use release_section::{monitoring_section, runbook_section};
 pub use status::{ReleaseStatus, Status, StepStatus, StepWord, UnreadCalendar, status};
 pub use timeline::{TimelineEntry, timeline};
 pub use window::{ClosedBy, WindowView, window};

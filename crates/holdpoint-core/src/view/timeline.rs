@@ -118,7 +118,6 @@ fn text(plan: Option<&Plan>, event: &Event) -> Option<String> {
 
 fn started_text(started: &ReleaseStarted) -> String {
     let rehearsal = if started.rehearsal.is_some() { " as a rehearsal" } else { "" };
-    let digest = started.plan.digest();
     let again = started.again.as_ref();
     let again = again.map_or_else(String::new, |why| format!(", again because {why}"));
     format!(
@@ -126,7 +125,7 @@ fn started_text(started: &ReleaseStarted) -> String {
         started.release,
         started.version,
         started.author,
-        digest.short()
+        started.plan.digest().short()
     )
 }
 

@@ -3,6 +3,7 @@
 mod after_rollback;
 mod company_calendars;
 mod crash_points;
+mod documents;
 mod flags;
 mod found_by_simulation;
 mod incidents;

@@ -71,16 +71,15 @@ mod tests {
 
     #[test]
     fn a_release_that_goes_on_and_a_flag_without_an_incident_are_caught() {
-        let opened =
-            Event::IncidentOpened {
-                incident: IncidentId(1),
-                title: "a key leaked".to_owned(),
-                severity: holdpoint_core::severity::Severity::Sev1,
-                environment: holdpoint_core::id::Environment::Production,
-                facts: Vec::new(),
-                by: None,
-                project: None,
-            };
+        let opened = Event::IncidentOpened {
+            incident: IncidentId(1),
+            title: "a key leaked".to_owned(),
+            severity: holdpoint_core::severity::Severity::Sev1,
+            environment: holdpoint_core::id::Environment::Production,
+            facts: Vec::new(),
+            by: None,
+            project: None,
+        };
         let refused = Ending::Refused { reason: "a key leaked".to_owned() };
         let mut alone = raised();
         rest(&mut alone).unwrap_err();

@@ -127,8 +127,7 @@ impl Progress {
                 release.map(|release| self.step_lines(at, *step, release)).unwrap_or_default()
             }
             Event::StepFailed { step, reason } => {
-                let name = step_name(release, *step);
-                marked("✖", format!("{name} failed: {reason}"))
+                marked("✖", format!("{} failed: {reason}", step_name(release, *step)))
             }
             Event::SoakInterrupted { reason, .. } => {
                 marked("·", format!("the count begins anew: {reason}"))
@@ -167,9 +166,6 @@ impl Progress {
             Event::IncidentClosed { incident, by, resolution } => {
                 marked("·", format!("{incident} closed by {by}: {resolution}"))
             }
-            Event::DeliveryGivenUp { to, reason, .. } => {
-                marked("·", format!("`{to}` was not told: {reason}"))
-            }
             Event::EffectEnded { effect, outcome } => match effect_trouble(effect, outcome) {
                 Some(text) => marked("·", text),
                 None => checks::failed_lines(outcome),
@@ -189,6 +185,7 @@ impl Progress {
             | Event::NoticeQueued { .. }
             | Event::LinesQueued { .. }
             | Event::DocumentQueued { .. }
+            | Event::DeliveryGivenUp { .. }
             | Event::IncidentAcknowledged { .. }
             | Event::IncidentUpdated { .. }
             | Event::IncidentEscalated { .. } => Vec::new(),
@@ -318,6 +315,11 @@ fn verdicts_by_service(verdicts: &[Verdict]) -> Vec<String> {
     }
     let lines = lines.into_iter();
     lines.map(|(service, texts)| format!("{:13}{service}: {}", "", texts.join("; "))).collect()
+}
+
+fn step_name(release: Option<&Release>, step: usize) -> &str {
+    let step = release.and_then(|one| one.run().plan.steps.get(step));
+    step.map_or("a step", |step| step.name.as_str())
 }
 
 /// Whether a wait is one that people should hear of, rather than the time that a call takes.

@@ -2,6 +2,7 @@
 //! what is said when something is wrong.
 
 mod check;
+mod documents;
 mod incident;
 mod init;
 mod scale;

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
 
 use super::hold;
 use super::messages::{Draft, Messages};
+use crate::document::{Document, Section};
 use crate::event::{Ending, Event};
 use crate::gate::{human_secs, percent, percentile_ms, seconds};
 use crate::id::{AppName, Course, Environment, IncidentId};
@@ -13,6 +14,7 @@ use crate::notice::{Fact, Milestone, NoticeKind};
 use crate::observation::Sample;
 use crate::plan::{Step, StepKind};
 use crate::state::{Progress, Release, State};
+use crate::view;
 
 /// What the start of a step tells.
 pub(super) fn step_started(
@@ -177,20 +179,26 @@ pub(super) fn ended(
     let messages = Messages::of(state, release, now);
     let messages = match ending {
         Ending::Released => {
+            let metrics = key_metrics(release);
             let mut facts = vec![Fact::new("version", version.to_string())];
-            facts.extend(key_metrics(release));
+            facts.extend(metrics.iter().cloned());
             let latency = production_p95_ms(release)
                 .map_or_else(|| "not measured".to_owned(), |p95_ms| format!("{p95_ms}ms"));
             let text = format!("{title} production deployment complete, monitoring");
-            let lines = vec![
+            let mut lines = vec![
                 format!("Version: {version}"),
                 "Health: PASSING".to_owned(),
                 format!("Latency: {latency}"),
             ];
+            // "Key metrics observed" and "Any issues and resolutions", behind the runbook's lines
+            let others = metrics.iter().filter(|fact| fact.name != "P95 latency");
+            lines.extend(others.map(|fact| format!("{}: {}", capitalised(&fact.name), fact.value)));
+            lines.push(format!("Issues: {}", issues(state, release)));
             let draft = Draft::new(NoticeKind::Complete, text).at(Environment::Production);
-            messages
+            let messages = messages
                 .tell(draft.facts(facts).milestone(Milestone::Deployed))
-                .lines("PRODUCTION DEPLOYMENT COMPLETE", lines)
+                .lines("PRODUCTION DEPLOYMENT COMPLETE", lines);
+            sections(messages, release, now)
         }
         Ending::RolledBack => {
             let previous = previous_version(state, release);
@@ -208,6 +216,42 @@ pub(super) fn ended(
         }
     };
     messages.events()
+}
+
+/// What the runbooks are to say of a release. What a rehearsal measured is of no use there.
+fn sections<'a>(messages: Messages<'a>, release: &Release, now: Timestamp) -> Messages<'a> {
+    if release.rehearsal.is_some() {
+        return messages;
+    }
+    let documents = &release.project.documents;
+    let runbook = documents.runbook.as_ref();
+    let runbook = runbook.map(|file| (file, view::runbook_section(release, now)));
+    let monitoring = documents.monitoring_runbook.as_ref();
+    let monitoring = monitoring.map(|file| (file, view::monitoring_section(release, now)));
+    runbook.into_iter().chain(monitoring).fold(messages, |messages, (file, text)| {
+        let section = Section { file: file.clone(), rehearsal: false, text, around: None };
+        messages.write(Document::Section(section))
+    })
+}
+
+/// The incidents of a release, each with what was found and done.
+fn issues(state: &State, release: &Release) -> String {
+    let of_release =
+        state.incidents.iter().filter(|(_, incident)| incident.release == Some(release.id));
+    let issues: Vec<String> = of_release
+        .map(|(id, incident)| {
+            let end = incident.closed.as_ref();
+            let end = end.map_or("still open", |closed| closed.resolution.as_str());
+            format!("{id} ({}) {}: {end}", incident.severity, incident.title)
+        })
+        .collect();
+    if issues.is_empty() { "none".to_owned() } else { issues.join("; ") }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 /// The environment of production where it was touched, and staging otherwise.
