@@ -29,6 +29,7 @@ const REPLAYED_HEADER: HeaderName = HeaderName::from_static("fly-replay-src");
 #[serde(deny_unknown_fields)]
 pub(super) struct Part {
     state: Option<String>,
+    conversation_id: Option<i64>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -57,7 +58,7 @@ pub(super) struct RejectBody {
     reason: String,
 }
 
-/// `GET /approvals?state&limit&cursor`, oldest first.
+/// `GET /approvals?state&conversation_id&limit&cursor`, oldest first.
 pub(super) async fn list(
     Shared(service): Shared<Arc<Service>>,
     part: Result<Query<Part>, QueryRejection>,
@@ -65,7 +66,8 @@ pub(super) async fn list(
     let Query(part) = part?;
     let state = part.state.as_deref().map(state_named).transpose()?;
     let (after, limit) = bounds(&part)?;
-    let mut items = service.storage.approvals(state, after, limit + 1).await?;
+    let found = service.storage.approvals(state, part.conversation_id, after, limit + 1);
+    let mut items = found.await?;
     let more = cut(&mut items, limit);
     let next_cursor = items.last().filter(|_| more).map(|item| item.number.to_string());
     Ok(Json(json!({ "items": items, "next_cursor": next_cursor })))

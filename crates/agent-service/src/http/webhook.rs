@@ -65,5 +65,6 @@ async fn accept(
     if taken == Taken::Accepted {
         service.new_message.notify_one();
     }
-    Ok(json!({ "status": status }))
+    // the message waits in this machine's queue, and in no other's
+    Ok(json!({ "status": status, "machine_id": service.settings.machine_id }))
 }

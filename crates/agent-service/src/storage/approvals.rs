@@ -175,23 +175,30 @@ impl Storage {
         approval_by_id(&mut connection, id).await
     }
 
-    /// At most `limit` items after the one numbered `after`, oldest first.
+    /// At most `limit` items after the one numbered `after`, oldest first; of one state and of one
+    /// conversation where these are given.
     pub(crate) async fn approvals(
         &self,
         state: Option<State>,
+        conversation_id: Option<i64>,
         after: i64,
         limit: u32,
     ) -> Result<Vec<Approval>, StorageError> {
         let operation = "list the approvals";
         let rows = if let Some(state) = state {
             let statement = select_approvals!(
-                "WHERE a.state = ?1 AND a.number > ?2 ORDER BY a.number LIMIT ?3"
+                "WHERE a.state = ?1 AND a.number > ?2 AND (?4 IS NULL OR a.conversation_id = ?4)
+                 ORDER BY a.number LIMIT ?3"
             );
             let query = sqlx::query(statement).bind(state.name()).bind(after).bind(limit);
-            query.fetch_all(&self.readers).await
+            query.bind(conversation_id).fetch_all(&self.readers).await
         } else {
-            let statement = select_approvals!("WHERE a.number > ?1 ORDER BY a.number LIMIT ?2");
-            sqlx::query(statement).bind(after).bind(limit).fetch_all(&self.readers).await
+            let statement = select_approvals!(
+                "WHERE a.number > ?1 AND (?3 IS NULL OR a.conversation_id = ?3)
+                 ORDER BY a.number LIMIT ?2"
+            );
+            let query = sqlx::query(statement).bind(after).bind(limit).bind(conversation_id);
+            query.fetch_all(&self.readers).await
         };
         rows.map_err(failed(operation))?.iter().map(approval).collect()
     }

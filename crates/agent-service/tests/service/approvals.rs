@@ -158,7 +158,20 @@ async fn the_list_comes_in_pages_oldest_first() {
     assert_eq!(seen, [1, 2, 3, 4, 5]);
     let (_, all) = service.get("/approvals").await;
     assert_eq!(all["items"].as_array().unwrap().len(), 5);
-    for query in ["state=done", "limit=0", "limit=201", "limit=x", "cursor=abc", "stat=pending"] {
+    for query in ["conversation_id=3", "state=pending&conversation_id=3"] {
+        let (_, one) = service.get(&format!("/approvals?{query}")).await;
+        let items = one["items"].as_array().unwrap();
+        assert_eq!((items.len(), &items[0]["message_id"]), (1, &json!(3)), "{query}");
+    }
+    for query in [
+        "conversation_id=x",
+        "state=done",
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "cursor=abc",
+        "stat=pending",
+    ] {
         let (status, body) = service.get(&format!("/approvals?{query}")).await;
         assert_eq!(status, 400, "{query}: {body}");
     }
@@ -172,6 +185,9 @@ async fn an_item_of_another_machine_is_replayed_there_once() {
     let id = item["id"].as_str().unwrap();
     let ulid = id.strip_prefix("9185340f4d6789-").unwrap();
     assert_eq!(ulid, ulid.to_lowercase());
+    let again = super::harness::webhook(1, 7, "Hello?");
+    let (_, taken) = service.post("/webhooks/chatwoot", &again).await;
+    assert_eq!(taken["machine_id"], "9185340f4d6789");
 
     let elsewhere = format!("/approvals/148ed193b07198-{ulid}");
     let response = service.client.get(service.at(&elsewhere)).send().await.unwrap();
