@@ -8,7 +8,8 @@ use crate::process::Invocation;
 use crate::simulation::{built, target_directory};
 
 /// In the order of what they take to start.
-const TARGETS: &[&str] = &["fly_toml", "holdpoint_toml", "image_unpack", "api_bodies"];
+const TARGETS: &[&str] =
+    &["fly_toml", "holdpoint_toml", "smoke_toml", "image_unpack", "api_bodies"];
 
 /// Enough for each change: the inputs of a whole night are not made then.
 pub(crate) const DEFAULT_SECS: u64 = 5;

@@ -10,9 +10,9 @@ use holdpoint_core::effect::{
     CheckResult, Delivery, Effect, Evidence, Failure, Notice, Outcome, Refusal, RefusalKind,
 };
 use holdpoint_core::event::Ending;
-use holdpoint_core::id::{AppName, EffectId, Environment, ImageDigest, ServiceName};
+use holdpoint_core::id::{AppName, Course, EffectId, Environment, ImageDigest};
 use holdpoint_core::plan::StepKind;
-use holdpoint_core::project::Project;
+use holdpoint_core::project::{Project, SmokeCheck};
 use holdpoint_core::state::{Release, State};
 use jiff::Timestamp;
 use thiserror::Error;
@@ -27,6 +27,7 @@ use crate::adapter::preflight::{self, Previous, Subject, Surroundings};
 use crate::adapter::probe::{Prober, ProberError};
 use crate::adapter::section::{self, SectionError};
 use crate::adapter::{diagnostics, documents};
+use crate::adapter::smoke::{CheckReport, Secrets, Smoker, Target};
 use crate::variables::Variables;
 
 /// One effect makes at most three calls, each bounded by the client.
@@ -58,6 +59,7 @@ pub struct Executor {
     rehearsal_root: PathBuf,
     platform: Platform,
     prober: Prober,
+    smoker: Smoker,
     notifier: Notifier,
 }
 
@@ -154,8 +156,9 @@ impl Executor {
             settings;
         let platform = Platform::new(&address)?;
         let prober = Prober::new(address.proxy_url.as_deref())?;
+        let smoker = Smoker::new(prober.clone(), project_root.clone());
         let notifier = Notifier::new(notices, variables.clone());
-        Ok(Self { project_root, variables, rehearsal_root, platform, prober, notifier })
+        Ok(Self { project_root, variables, rehearsal_root, platform, prober, smoker, notifier })
     }
 
     /// The platform, for observing it.
@@ -199,8 +202,14 @@ impl Executor {
                 Some(facts) => self.preflight(facts).await,
                 None => unknown_release(),
             },
-            Effect::Smoke { service, environment: _, app } => {
-                self.smoke(service, app, release).await
+            Effect::Smoke { service, environment, app } => {
+                let on_the_way_back = matches!(id, EffectId::Step { course: Course::Back, .. });
+                let target = Target {
+                    service: service.to_string(),
+                    environment: *environment,
+                    app: app.clone(),
+                };
+                self.smoke(&target, on_the_way_back, release).await
             }
             Effect::RestoreSecrets { app, version } => {
                 platform.restore_secrets(app, *version).await
@@ -257,15 +266,17 @@ impl Executor {
 
     async fn smoke(
         &self,
-        service: &ServiceName,
-        app: &AppName,
+        target: &Target,
+        on_the_way_back: bool,
         release: Option<&ReleaseFacts>,
     ) -> Outcome {
-        let service = release.and_then(|facts| facts.project.service(service.as_str()));
-        match service {
-            Some(service) => checks(self.prober.smoke(app, &service.smoke).await),
-            None => unknown_release(),
-        }
+        let service = release.and_then(|facts| facts.project.service(&target.service));
+        let Some(service) = service else { return unknown_release() };
+        // the previous version is put back however slow it is
+        let asked = service.smoke.iter().filter(|it| !(on_the_way_back && it.is_synthetic()));
+        let asked: Vec<SmokeCheck> = asked.cloned().collect();
+        let reports = self.smoker.run(target, &asked, &Secrets::of(&asked, &self.variables)).await;
+        checks(reports.into_iter().map(CheckReport::into_result).collect())
     }
 
     async fn write(&self, document: &Document) -> Outcome {
@@ -316,11 +327,12 @@ fn limit_of(effect: &Effect, release: Option<&ReleaseFacts>) -> Duration {
         Effect::AwaitHealth { within_secs, .. } => {
             Duration::from_secs(*within_secs).saturating_add(MARGIN)
         }
-        Effect::Smoke { service, .. } => {
+        Effect::Smoke { service, environment, .. } => {
             let service = release.and_then(|facts| facts.project.service(service.as_str()));
             let checks = service.map_or([].as_slice(), |service| service.smoke.as_slice());
-            let within_ms = checks.iter().map(|check| check.within_ms).sum();
-            Duration::from_millis(within_ms).saturating_add(MARGIN)
+            let applying = checks.iter().filter(|check| check.applies_to(*environment));
+            let limit_ms = applying.map(SmokeCheck::limit_ms).fold(0, u64::saturating_add);
+            Duration::from_millis(limit_ms).saturating_add(MARGIN)
         }
         Effect::Preflight { .. }
         | Effect::RestoreSecrets { .. }

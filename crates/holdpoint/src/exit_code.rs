@@ -9,7 +9,8 @@ use std::process;
 pub enum ExitCode {
     /// What was asked for was done.
     Done,
-    /// Something happened that nobody planned for: a damaged journal, a full disk.
+    /// A check of `smoke` or `probe` failed, or something happened that nobody planned for: a
+    /// damaged journal, a full disk.
     Unexpected,
     /// The command line or a project file is wrong.
     Usage,
@@ -57,7 +58,7 @@ impl ExitCode {
     fn meaning(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::Unexpected => "something unexpected happened",
+            Self::Unexpected => "a check failed, or something unexpected happened",
             Self::Usage => "the command line or a project file is wrong",
             Self::Refused => "refused; nothing was changed",
             Self::RolledBack => "a gate failed, or the release was rolled back",

@@ -2,7 +2,9 @@
 //! them. What the project means is decided by `holdpoint_core::project`, what an app config means
 //! by `machines_api::fly_toml`.
 
-use std::collections::BTreeMap;
+mod smoke_files;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -64,7 +66,8 @@ pub struct Correction {
 /// What was found in the project's files.
 #[derive(Debug)]
 pub struct Checked {
-    /// The project, unless its file has errors.
+    /// The project, unless its own file has errors; with the checks of those of its smoke files
+    /// that have none.
     pub project: Option<Project>,
     /// How many files were read.
     pub files: usize,
@@ -75,22 +78,22 @@ pub struct Checked {
     texts: BTreeMap<PathBuf, String>,
 }
 
-/// Reads the project alone.
+/// Reads the project with its smoke files.
 ///
 /// # Errors
-/// When the file can't be read or has errors; they are drawn with their places.
+/// When a file can't be read or has errors; they are drawn with their places.
 pub fn load(path: &Path) -> Result<Project, Problem> {
-    check_project(path)?.to_project(path)
+    check_project(path)?.to_project()
 }
 
-/// Reads the project alone, for a release that starts now.
+/// Reads the project with its smoke files, for a release that starts now.
 ///
 /// # Errors
 /// As [`load`], and when no window opens within a year.
 pub fn load_for_release(path: &Path, now: Timestamp) -> Result<Project, Problem> {
     let mut checked = check_project(path)?;
     checked.check_windows(path, now);
-    checked.to_project(path)
+    checked.to_project()
 }
 
 /// Reads the project and every app config that it names.
@@ -178,13 +181,22 @@ fn check_project(path: &Path) -> Result<Checked, Problem> {
     })?;
     let (project, diagnostics) = project::parse(&text);
     let findings = diagnostics.into_iter().map(|one| project_finding(path, one)).collect();
-    Ok(Checked {
-        project,
+    let mut checked = Checked {
+        project: None,
         files: 1,
         findings,
         corrections: Vec::new(),
         texts: BTreeMap::from([(path.to_path_buf(), text)]),
-    })
+    };
+    checked.project = project.map(|mut project| {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let read = smoke_files::read_into(&mut project, folder);
+        checked.files += read.texts.len();
+        checked.findings.extend(read.findings);
+        checked.texts.extend(read.texts);
+        project
+    });
+    Ok(checked)
 }
 
 impl Checked {
@@ -214,10 +226,10 @@ impl Checked {
     }
 
     /// The project, unless a finding stops it from being used.
-    fn to_project(&self, path: &Path) -> Result<Project, Problem> {
+    fn to_project(&self) -> Result<Project, Problem> {
         match &self.project {
             Some(project) if !self.is_refused() => Ok(project.clone()),
-            Some(_) | None => Err(self.problem(path)),
+            Some(_) | None => Err(self.problem()),
         }
     }
 
@@ -256,10 +268,15 @@ impl Checked {
         }
     }
 
-    fn problem(&self, path: &Path) -> Problem {
+    fn problem(&self) -> Problem {
         let errors = self.count(Severity::Error);
         let noun = if errors == 1 { "error" } else { "errors" };
-        let sentence = format!("`{}` has {errors} {noun}", path.display());
+        let wrong = self.findings.iter().filter(|finding| finding.severity == Severity::Error);
+        let files: BTreeSet<String> =
+            wrong.map(|finding| format!("`{}`", finding.file.display())).collect();
+        let verb = if files.len() == 1 { "has" } else { "have" };
+        let files = files.into_iter().collect::<Vec<_>>().join(" and ");
+        let sentence = format!("{files} {verb} {errors} {noun}");
         Problem::new(ExitCode::Usage, sentence).excerpts(self.excerpts())
     }
 

@@ -4,6 +4,7 @@ mod api_bodies;
 mod fly_toml;
 mod holdpoint_toml;
 mod image_unpack;
+mod smoke_toml;
 
 use std::fmt;
 use std::fs;
@@ -19,6 +20,7 @@ use crate::mutate::Mutator;
 pub(crate) enum Target {
     FlyToml,
     HoldpointToml,
+    SmokeToml,
     ImageUnpack,
     ApiBodies,
 }
@@ -28,6 +30,7 @@ impl fmt::Display for Target {
         formatter.write_str(match self {
             Self::FlyToml => "fly_toml",
             Self::HoldpointToml => "holdpoint_toml",
+            Self::SmokeToml => "smoke_toml",
             Self::ImageUnpack => "image_unpack",
             Self::ApiBodies => "api_bodies",
         })
@@ -38,6 +41,7 @@ impl fmt::Display for Target {
 pub(crate) enum Bench {
     FlyToml,
     HoldpointToml,
+    SmokeToml,
     ImageUnpack(image_unpack::Store),
     ApiBodies(Box<api_bodies::World>),
 }
@@ -47,6 +51,7 @@ impl Target {
         Ok(match self {
             Self::FlyToml => Bench::FlyToml,
             Self::HoldpointToml => Bench::HoldpointToml,
+            Self::SmokeToml => Bench::SmokeToml,
             Self::ImageUnpack => Bench::ImageUnpack(image_unpack::Store::new()?),
             Self::ApiBodies => Bench::ApiBodies(Box::new(api_bodies::World::new()?)),
         })
@@ -63,10 +68,17 @@ impl Target {
         let beginning = match self {
             Self::FlyToml => "fly.",
             Self::HoldpointToml => "holdpoint.toml",
+            Self::SmokeToml => "",
             Self::ImageUnpack | Self::ApiBodies => return files.iter().map(fs::read).collect(),
         };
         for example in files_in(&here.with_file_name("examples"))? {
-            let of_example = files_in(&example)?;
+            let folder = match self {
+                Self::SmokeToml => example.join("smoke"),
+                Self::FlyToml | Self::HoldpointToml | Self::ImageUnpack | Self::ApiBodies => {
+                    example
+                }
+            };
+            let of_example = files_in(&folder)?;
             let is_seed = |file: &PathBuf| {
                 file.file_name().is_some_and(|it| it.to_string_lossy().starts_with(beginning))
             };
@@ -77,7 +89,7 @@ impl Target {
 
     pub(crate) fn varied(self, mutator: &mut Mutator, seeds: &[Vec<u8>]) -> Vec<u8> {
         match self {
-            Self::FlyToml | Self::HoldpointToml => mutator.text(seeds),
+            Self::FlyToml | Self::HoldpointToml | Self::SmokeToml => mutator.text(seeds),
             Self::ImageUnpack => image_unpack::varied(mutator, seeds),
             Self::ApiBodies => api_bodies::varied(mutator, seeds),
         }
@@ -90,6 +102,7 @@ impl Bench {
         match self {
             Self::FlyToml => fly_toml::attempt(&String::from_utf8_lossy(input)),
             Self::HoldpointToml => holdpoint_toml::attempt(&String::from_utf8_lossy(input)),
+            Self::SmokeToml => smoke_toml::attempt(&String::from_utf8_lossy(input)),
             Self::ImageUnpack(store) => store.attempt(input),
             Self::ApiBodies(world) => world.attempt(input),
         }

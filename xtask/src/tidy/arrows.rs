@@ -32,6 +32,7 @@ const CORE_MAY_USE: &[&str] = &[
     "semver",
     "serde",
     "serde_json",
+    "serde_json_path",
     "sha2",
     "thiserror",
     "toml",
@@ -47,6 +48,13 @@ const CORE_MAY_USE: &[&str] = &[
     "thiserror-impl",
     "unicode-ident",
     "zmij",
+    // of serde_json_path: its parser, and the language's functions
+    "inventory",
+    "minimal-lexical",
+    "nom",
+    "serde_json_path_core",
+    "serde_json_path_macros",
+    "serde_json_path_macros_internal",
     // of jiff: the time zones, bundled
     "jiff-core",
     "jiff-static",

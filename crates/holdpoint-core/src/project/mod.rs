@@ -22,6 +22,8 @@ mod report;
 mod schedule;
 mod service;
 mod similar;
+pub mod smoke;
+mod synthetic;
 mod telemetry;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -49,7 +51,9 @@ pub use people::{Person, Role, UnknownRole};
 pub use policy::{Communication, ProductionPolicy, StagingPolicy};
 pub use preflight::{Allowance, Allowed, PreflightPolicy, Runbook};
 pub use schedule::{CalendarPolicy, Day, Freeze, Holidays, MINUTES_PER_DAY, Window};
-pub use service::{Build, BuildFile, Placement, Service, SmokeCheck};
+pub use service::{Build, BuildFile, Placement, Service};
+pub use smoke::{SmokeCheck, parse_smoke};
+pub use synthetic::SyntheticPolicy;
 pub use telemetry::TelemetrySource;
 
 /// The longest text that is read, in bytes: no person writes more by hand.
@@ -58,6 +62,14 @@ const TEXT_LIMIT: usize = 1024 * 1024;
 /// Reads a `holdpoint.toml`. The project is there exactly if no finding is an
 /// error; the findings come in the order of their places.
 pub fn parse(text: &str) -> (Option<Project>, Vec<Diagnostic>) {
+    read_text(text, Project::read)
+}
+
+/// Reads a text as a whole. The result is there exactly if no finding is an error.
+fn read_text<T>(
+    text: &str,
+    read: impl FnOnce(&mut Table<'_>) -> T,
+) -> (Option<T>, Vec<Diagnostic>) {
     if text.len() > TEXT_LIMIT {
         let report = Report::new(text, []);
         report.error(
@@ -75,9 +87,9 @@ pub fn parse(text: &str) -> (Option<Project>, Vec<Diagnostic>) {
             (span, error.message().to_owned(), syntax_hint(error.message()).to_owned())
         }),
     );
-    let project = Table::read_root(&report, document.get_ref(), Project::read);
+    let result = Table::read_root(&report, document.get_ref(), read);
     let is_sound = report.errors() == 0;
-    (is_sound.then_some(project), report.into_diagnostics())
+    (is_sound.then_some(result), report.into_diagnostics())
 }
 
 /// A checked `holdpoint.toml`.

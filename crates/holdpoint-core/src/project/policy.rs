@@ -9,6 +9,7 @@ use super::people::{Person, Role};
 use super::reader::Table;
 use super::report::Report;
 use super::service::MACHINES_LIMIT;
+use super::synthetic::SyntheticPolicy;
 
 /// What staging must show (the runbook's phase 1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,8 @@ pub struct ProductionPolicy {
     pub settle_secs: u64,
     /// Every gate must hold for this long before the release counts as complete.
     pub validate_secs: u64,
+    /// How quickly each service must answer before validation starts.
+    pub synthetic: SyntheticPolicy,
     /// After a rollback, gates are watched for this long.
     pub watch_after_rollback_secs: u64,
     /// How many machines of a service may be out of service at once, at least 1.
@@ -66,6 +69,7 @@ impl ProductionPolicy {
             table.secs("health_within", 1, &mut policy.health_within_secs);
             table.secs("settle", 0, &mut policy.settle_secs);
             table.secs("validate", 1, &mut policy.validate_secs);
+            policy.synthetic = SyntheticPolicy::read(table);
             table.secs("watch_after_rollback", 0, &mut policy.watch_after_rollback_secs);
             let count = table.take("max_unavailable");
             if let Some(count) = count.and_then(|value| value.number(&(1..=MACHINES_LIMIT))) {
@@ -120,6 +124,7 @@ impl Default for ProductionPolicy {
             health_within_secs: 2 * 60,
             settle_secs: 2 * 60,
             validate_secs: 15 * 60,
+            synthetic: SyntheticPolicy::default(),
             watch_after_rollback_secs: 5 * 60,
             max_unavailable: 1,
             approvals: vec![Role::Engineer, Role::Manager],

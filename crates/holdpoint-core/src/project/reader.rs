@@ -158,7 +158,8 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    fn read<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+    /// Reads this table, and refuses every key that nobody asked for.
+    pub(super) fn read<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> T {
         let result = read(&mut self);
         self.refuse_unknown_keys();
         result
@@ -395,7 +396,8 @@ impl<'a> Value<'a> {
             .collect()
     }
 
-    fn as_table(&self, hint: &str) -> Option<Table<'a>> {
+    /// The value as a table.
+    pub(super) fn as_table(&self, hint: &str) -> Option<Table<'a>> {
         let Some(entries) = self.raw().as_table() else {
             self.refuse(format!("must be a table, but it is {}", kind(self.raw())), hint);
             return None;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::order;
 use super::reader::{Table, Value};
 use super::report::Report;
+use super::smoke::template::is_environment_variable;
+use super::smoke::{self, HttpStep, SmokeCheck};
 use crate::id::Environment;
 
 /// How many machines one service may have in one environment.
@@ -16,15 +18,6 @@ pub(super) const MACHINES_LIMIT: u64 = 500;
 
 /// How many services are released together, and how many entries each of their lists may have.
 const LIST_LIMIT: usize = 64;
-
-/// The longest time that a smoke check may take; longer ones belong in a test suite.
-const SMOKE_LIMIT_MS: u64 = 5 * 60 * 1000;
-
-/// How long a smoke check may take unless the file says otherwise.
-const SMOKE_WITHIN_MS: u64 = 5 * 1000;
-
-/// HTTP methods that a smoke check can use.
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// A program that is released together with the project's other services.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,8 +34,12 @@ pub struct Service {
     pub staging: Placement,
     /// Where it runs in production.
     pub production: Placement,
-    /// Questions asked of it after each rollout, in this order.
+    /// What is asked of it after each rollout, in this order: the checks of this file, and those
+    /// of its smoke files once whoever opened them added them.
     pub smoke: Vec<SmokeCheck>,
+    /// Files with more checks, relative to `holdpoint.toml`. Where the project's file says nothing
+    /// of smoke checks, `smoke/NAME.toml` is one if it is there.
+    pub smoke_files: Option<Vec<String>>,
 }
 
 impl Service {
@@ -52,6 +49,13 @@ impl Service {
             Environment::Staging => &self.staging,
             Environment::Production => &self.production,
         }
+    }
+
+    /// What clients may ask of it in this environment, again and again: the checks that are one
+    /// question. They are asked after each rollout, so asking one often does no harm.
+    pub fn questions(&self, environment: Environment) -> Vec<HttpStep> {
+        let checks = self.smoke.iter().filter(|check| check.applies_to(environment));
+        checks.filter_map(SmokeCheck::question).cloned().collect()
     }
 
     pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
@@ -102,27 +106,6 @@ pub struct Placement {
     pub machines: u32,
 }
 
-/// One question to a freshly rolled out service and the answer it must give.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SmokeCheck {
-    /// What the check shows; unique in its service.
-    pub name: String,
-    /// HTTP method in upper case; `GET` by default.
-    pub method: String,
-    /// Path and query, beginning with `/`.
-    pub path: String,
-    /// Header names in lower case with their values.
-    pub headers: BTreeMap<String, String>,
-    /// The request's body, sent as it stands.
-    pub body: Option<String>,
-    /// The status that counts as success; 200 by default.
-    pub expect_status: u16,
-    /// Text that the answer's body must contain.
-    pub expect_body_contains: Option<String>,
-    /// The whole answer must have arrived within this time, in milliseconds; 5 s by default.
-    pub within_ms: u64,
-}
-
 /// A service and the places of what is compared with other services.
 pub(super) struct Draft {
     pub(super) service: Service,
@@ -151,18 +134,19 @@ impl Draft {
         let [(staging, staging_place), (production, production_place)] =
             [Environment::Staging, Environment::Production]
                 .map(|environment| Placement::read(table, &name, environment));
-        let mut check_places = Vec::new();
-        let smoke = table.tables("smoke", LIST_LIMIT, |check| {
-            let (check, place) = SmokeCheck::read(check);
-            check_places.push(place);
-            check
-        });
-        let smoke = smoke.unwrap_or_default();
-        let check_names = smoke.iter().map(|check| check.name.as_str());
-        table.report.distinct("smoke checks", check_names.zip(&check_places));
+        let (smoke, smoke_files) = read_smoke(table);
         let build = build.unwrap_or_default();
         Self {
-            service: Service { name, after, required_secrets, build, staging, production, smoke },
+            service: Service {
+                name,
+                after,
+                required_secrets,
+                build,
+                staging,
+                production,
+                smoke,
+                smoke_files,
+            },
             name_place,
             after_places,
             config_places: [staging_place, production_place],
@@ -243,39 +227,6 @@ impl Placement {
     }
 }
 
-impl SmokeCheck {
-    /// The check, and the place of its name.
-    fn read(table: &mut Table<'_>) -> (Self, Range<usize>) {
-        let (name, place) = table.required_line("name", "\"answers its health check\"");
-        let method =
-            table.take("method").and_then(|value| value.word("HTTP method", &METHODS, |word| word));
-        let (path, path_place) = table.required_line("path", "\"/health\"");
-        if !path.is_empty() && (!path.starts_with('/') || path.contains(char::is_whitespace)) {
-            table.report.error(
-                &path_place,
-                format!("`{path}` is no path of a request"),
-                "begin it with `/` and write spaces as `%20`; the host comes from the app",
-            );
-        }
-        let headers = table.texts("headers").into_iter().filter_map(read_header).collect();
-        let body = table.take("body").and_then(|value| value.text().map(ToOwned::to_owned));
-        let status = table.take("expect_status").and_then(|value| value.number(&(100..=599)));
-        let contains = table.take("expect_body_contains");
-        let within = table.take("within").and_then(|value| value.millis(&(1..=SMOKE_LIMIT_MS)));
-        let check = Self {
-            name,
-            method: method.unwrap_or("GET").to_owned(),
-            path,
-            headers,
-            body,
-            expect_status: status.and_then(|status| u16::try_from(status).ok()).unwrap_or(200),
-            expect_body_contains: contains.and_then(|value| value.text().map(ToOwned::to_owned)),
-            within_ms: within.unwrap_or(SMOKE_WITHIN_MS),
-        };
-        (check, place)
-    }
-}
-
 /// A name that can stand in host names, image names and file names.
 pub(super) fn refuse_unfit_name(report: &Report<'_>, what: &str, name: &str, place: &Range<usize>) {
     let fits = name.len() <= 63
@@ -295,7 +246,7 @@ fn read_secret_names(table: &mut Table<'_>) -> Vec<String> {
     let Some(value) = table.take("required_secrets") else { return Vec::new() };
     let names = value.lines(LIST_LIMIT);
     for (name, place) in &names {
-        if !is_variable(name) {
+        if !is_environment_variable(name) {
             table.report.error(
                 place,
                 format!("`{name}` cannot be the name of a secret, because it becomes an environment variable"),
@@ -310,7 +261,7 @@ fn read_secret_names(table: &mut Table<'_>) -> Vec<String> {
 }
 
 fn refuse_unfit_variable(value: &Value<'_>, name: &str) {
-    if !is_variable(name) {
+    if !is_environment_variable(name) {
         value.refuse(
             "cannot be set, because its name is no name of an environment variable",
             "use letters, digits and underscores",
@@ -318,26 +269,26 @@ fn refuse_unfit_variable(value: &Value<'_>, name: &str) {
     }
 }
 
-fn is_variable(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|first: char| first.is_ascii_digit())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-fn read_header((name, value): (&str, Value<'_>)) -> Option<(String, String)> {
-    let content = value.line()?;
-    let is_token = !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
-    if !is_token || !content.is_ascii() {
-        value.refuse(
-            "cannot be sent as a header",
-            "use letters, digits and hyphens in its name, and ASCII in its value",
-        );
-        return None;
+/// Checks that stand with their service, and files with more of them.
+fn read_smoke(table: &mut Table<'_>) -> (Vec<SmokeCheck>, Option<Vec<String>>) {
+    let Some(value) = table.take("smoke") else { return (Vec::new(), None) };
+    let (mut checks, mut places) = (Vec::new(), Vec::new());
+    let (mut files, mut file_places) = (Vec::new(), Vec::new());
+    let hint = "write `smoke = [\"smoke/NAME.toml\"]`, or each check as `[[services.smoke]]`";
+    for item in value.as_items(hint, smoke::LIST_LIMIT) {
+        if item.raw().is_str() {
+            files.extend(item.line());
+            file_places.push(item.span());
+        } else if let Some(check) = item.as_table(hint) {
+            let (check, place) = check.read(SmokeCheck::read);
+            checks.push(check);
+            places.push(place);
+        }
     }
-    Some((name.to_ascii_lowercase(), content))
+    let names = checks.iter().map(|check: &SmokeCheck| check.name.as_str());
+    table.report.distinct("smoke checks", names.zip(&places));
+    table.report.distinct("smoke files", files.iter().map(String::as_str).zip(&file_places));
+    (checks, Some(files))
 }
 
 fn refuse_missing_table(service: &Table<'_>, service_name: &str, key: &str, inside: &str) {

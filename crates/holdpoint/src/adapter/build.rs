@@ -279,6 +279,7 @@ mod tests {
             staging: placement.clone(),
             production: placement,
             smoke: Vec::new(),
+            smoke_files: None,
         }
     }
 

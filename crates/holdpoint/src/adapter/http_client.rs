@@ -4,24 +4,28 @@
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 
 /// A server that doesn't even take the connection in this time is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client for this address whose calls end within `timeout`.
 pub(crate) fn for_address(address: &str, timeout: Duration) -> reqwest::Result<Client> {
-    let mut builder = Client::builder()
+    builder_for(address).timeout(timeout).build()
+}
+
+/// The beginning of a client for this address, whose caller bounds the time of its calls.
+pub(crate) fn builder_for(address: &str) -> ClientBuilder {
+    let builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(timeout)
         .redirect(Policy::none())
         .user_agent(concat!("holdpoint/", env!("CARGO_PKG_VERSION")));
-    if !address.starts_with("https:") {
-        // A plain address is this computer or a private network: neither the certificate store
-        // nor a proxy of the surroundings has a part in it.
-        builder = builder.no_proxy().tls_certs_only([]);
+    if address.starts_with("https:") {
+        return builder;
     }
-    builder.build()
+    // A plain address is this computer or a private network: neither the certificate store nor a
+    // proxy of the surroundings has a part in it.
+    builder.no_proxy().tls_certs_only([])
 }
 
 /// The body as text, up to `limit_bytes`; the rest is left out.

@@ -18,10 +18,12 @@ mod logs;
 mod man;
 mod plan;
 mod preflight;
+mod probe;
 mod rehearse;
 mod release;
 mod resume;
 mod scale;
+mod smoke;
 mod status;
 mod timeline;
 mod up;
@@ -66,6 +68,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
     if let Verb::Man(flags) = verb {
         return man::man(&flags);
     }
+    if let Verb::Probe(flags) = verb {
+        return probe::probe(&shared, &flags).await;
+    }
     let settings = Settings::resolve(&shared)?;
     match verb {
         Verb::Rehearse(_)
@@ -75,9 +80,11 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
         | Verb::Check(_)
         | Verb::Init(_)
         | Verb::Completions(_)
-        | Verb::Man(_) => Ok(ExitCode::Done),
+        | Verb::Man(_)
+        | Verb::Probe(_) => Ok(ExitCode::Done),
         Verb::Release(release) => Box::pin(release::release(&settings, &release)).await,
         Verb::Resume(resume) => Box::pin(resume::resume(&settings, &resume)).await,
+        Verb::Smoke(flags) => Box::pin(smoke::smoke(&settings, &flags)).await,
         Verb::Status(reading) => status::status(&settings, reading).await,
         Verb::Window(flags) => window::window(&settings, &flags).await,
         Verb::Plan(reading) => plan::plan(&settings, reading).await,

@@ -225,7 +225,7 @@ impl Cast<'_> {
         let apps = images::apps(&self.assembly.build_place(), project)?;
         let proxy_url = self.stage.address.proxy_url.clone().unwrap_or_default();
         let targets = apps.into_iter().filter_map(|(environment, service, app)| {
-            let questions = project.service(service.as_str())?.smoke.clone();
+            let questions = project.service(service.as_str())?.questions(environment);
             (!questions.is_empty()).then(|| Target {
                 base_url: proxy_url.trim_end_matches('/').to_owned(),
                 host: format!("{app}.localhost"),

@@ -4,8 +4,10 @@
 pub mod checks;
 pub mod excerpt;
 pub mod measure;
+pub mod probe;
 pub mod progress;
 pub mod rehearsal;
+pub mod smoke;
 pub mod status;
 mod step_detail;
 pub mod time;

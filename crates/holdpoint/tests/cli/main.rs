@@ -5,7 +5,9 @@ mod check;
 mod documents;
 mod incident;
 mod init;
+mod probe;
 mod scale;
+mod smoke;
 mod window;
 
 use std::fs;

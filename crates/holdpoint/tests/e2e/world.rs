@@ -230,7 +230,10 @@ impl World {
         let targets = apps().into_iter().map(|(environment, service, app)| Target {
             base_url: proxy_url.clone(),
             host: format!("{app}.localhost"),
-            questions: project.service(service.as_str()).expect("the service").smoke.clone(),
+            questions: project
+                .service(service.as_str())
+                .expect("the service")
+                .questions(environment),
             party: Party { environment, service, app },
         });
         Traffic::start(targets.collect(), 50, &Clock::real()).expect("clients")
@@ -399,6 +402,7 @@ announce_before = "0s"
 health_within = "30s"
 settle = "1s"
 validate = "1s"
+synthetic = { budget = "30s" }
 watch_after_rollback = "1s"
 
 [gates]

@@ -7,6 +7,7 @@ mod preflight;
 mod reading;
 mod schedule;
 mod services;
+mod smoke;
 
 use super::*;
 

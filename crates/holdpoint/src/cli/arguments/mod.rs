@@ -6,7 +6,9 @@ mod flag;
 mod incident;
 mod init;
 pub mod preflight;
+mod probe;
 mod scale;
+mod smoke;
 mod window;
 
 use std::net::SocketAddr;
@@ -22,7 +24,9 @@ pub use documents::{Completions, Man};
 pub use flag::RaiseFlag;
 pub use incident::{Incident, Incidents};
 pub use init::Init;
+pub use probe::Probe;
 pub use scale::{Scale, ScaleAdvice, ScaleOrder, ScaleVerb};
+pub use smoke::{Smoke, SmokedEnvironment};
 pub use window::Window;
 
 /// Takes a version of a set of services to production, and back if it must.
@@ -76,6 +80,10 @@ pub enum Verb {
     /// Break things of that platform on purpose, for a drill
     #[command(subcommand)]
     Fault(Fault),
+    /// Ask the services of an environment their smoke checks
+    Smoke(Smoke),
+    /// Ask an address many times, and hold its answers to a budget
+    Probe(Probe),
     /// Say what happens, what comes next and when, and who must act
     Status(Reading),
     /// Say whether production may be changed now, why not, and when next

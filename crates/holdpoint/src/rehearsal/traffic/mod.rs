@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use holdpoint_core::project::SmokeCheck;
+use holdpoint_core::project::smoke::HttpStep;
 use reqwest::Method;
 use reqwest::header::HOST;
 use tokio::sync::Semaphore;
@@ -45,7 +45,7 @@ pub struct Target {
     pub host: String,
     /// What is asked, in turn; never empty. Smoke checks serve: they are asked of production
     /// after each rollout, so asking one often does no harm.
-    pub questions: Vec<SmokeCheck>,
+    pub questions: Vec<HttpStep>,
 }
 
 /// Traffic that runs until it is stopped.
