@@ -1,13 +1,16 @@
 //! The record of a drill: a JSON file under `artifacts/drills` that says what was broken on
 //! purpose, and how long it took to notice and to recover. Pre-flight reads it; people keep it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use holdpoint_core::id::Environment;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::adapter::files;
 
 /// Where records are, relative to the project's file.
 pub const FOLDER: &str = "artifacts/drills";
@@ -40,6 +43,30 @@ pub struct DrillRecord {
     pub detected_after_ms: u64,
     /// How long it took from there until all was well, in real milliseconds.
     pub recovered_after_ms: u64,
+    /// The service that was broken.
+    #[serde(default)]
+    pub service: String,
+    /// What ran, by service: its version, or its image where no version is known.
+    #[serde(default)]
+    pub versions: BTreeMap<String, String>,
+    /// What noticed it.
+    #[serde(default)]
+    pub noticed: Option<String>,
+    /// What did not go as it should.
+    #[serde(default)]
+    pub problems: Vec<String>,
+}
+
+/// Writes a record into the project's folder of records; gives its file.
+///
+/// # Errors
+/// When it can't be written.
+pub fn write(project_root: &Path, record: &DrillRecord) -> io::Result<PathBuf> {
+    let stamp = record.started_at.strftime("%Y%m%dT%H%M%SZ");
+    let path = project_root.join(FOLDER).join(format!("{stamp}-{}.json", record.drill));
+    let text = serde_json::to_string_pretty(record)?;
+    files::replace(&path, format!("{text}\n").as_bytes())?;
+    Ok(path)
 }
 
 /// Every record of a folder, and what is wrong with the files that are none. A folder that is not
@@ -89,9 +116,15 @@ mod tests {
             passed: true,
             detected_after_ms: 1,
             recovered_after_ms: 2,
+            service: "web".to_owned(),
+            versions: BTreeMap::new(),
+            noticed: None,
+            problems: Vec::new(),
         };
-        let text = serde_json::to_string(&record).expect("JSON");
-        fs::write(folder.path().join("one.json"), text).expect("written");
+        let root = tempfile::tempdir().expect("a folder");
+        let written = write(root.path(), &record).expect("written");
+        assert!(written.ends_with("artifacts/drills/19700101T000000Z-rollback.json"));
+        fs::copy(written, folder.path().join("one.json")).expect("copied");
         fs::write(folder.path().join("two.json"), "{\"drill\": 1}").expect("written");
         fs::write(folder.path().join("notes.md"), "it went well").expect("written");
         let (records, problems) = read_all(folder.path());

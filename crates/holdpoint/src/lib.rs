@@ -7,6 +7,7 @@
 pub mod adapter;
 pub mod cli;
 pub mod daemon;
+pub mod drill;
 pub mod drill_record;
 pub mod executor;
 pub mod exit_code;

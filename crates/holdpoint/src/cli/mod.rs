@@ -8,6 +8,7 @@ mod at_rest;
 mod calendars;
 mod check;
 mod completions;
+mod drill;
 mod drive;
 mod fault;
 mod fly_environment;
@@ -103,6 +104,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             let refusal = format!("cannot raise the {flag} flag");
             act::act(&settings, Command::RaiseFlag { flag, reason }, &refusal).await
         }
+        Verb::Drill(flags) => Box::pin(drill::drill(&settings, &flags)).await,
         Verb::Scale(flags) => Box::pin(scale::scale(&settings, &flags)).await,
         Verb::Incident(incidents) => Box::pin(incident::incident(&settings, incidents)).await,
         Verb::Journal(Journal::Verify(reading)) => journal::verify(&settings, reading).await,

@@ -280,6 +280,11 @@ impl Conductor {
         self.engine.head_of_journal().0
     }
 
+    /// Tells how it goes on standard error: whoever drives it has data of its own to print.
+    pub fn tell_beside_data(&mut self) {
+        self.progress.tell_beside_data();
+    }
+
     /// The state as it is.
     pub fn state(&self) -> &State {
         self.engine.state()

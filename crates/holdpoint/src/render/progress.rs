@@ -36,13 +36,28 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     notes: StepNotes,
     waited_for: Option<String>,
+    beside_data: bool,
 }
 
 impl Progress {
     /// A display for times of a zone. On a terminal its last line is alive.
     pub fn new(time: LocalTime, speed: u32) -> Self {
         let bar = std::io::stdout().is_terminal().then(live_line);
-        Self { time, speed: speed.max(1), bar, notes: StepNotes::default(), waited_for: None }
+        Self {
+            time,
+            speed: speed.max(1),
+            bar,
+            notes: StepNotes::default(),
+            waited_for: None,
+            beside_data: false,
+        }
+    }
+
+    /// From now on standard output belongs to somebody else's data.
+    pub fn tell_beside_data(&mut self) {
+        self.finish();
+        self.bar = None;
+        self.beside_data = true;
     }
 
     /// Shows what a record says. `state` is the state after it.
@@ -83,7 +98,7 @@ impl Progress {
         let key = format!("{step} {:?}", std::mem::discriminant(&reason));
         if is_hold(&reason) && self.bar.is_none() && self.waited_for.as_ref() != Some(&key) {
             let clock = self.time.clock(now);
-            message::print(&format!("{clock}  ·  {step}: waits for {reason}{until}\n"));
+            self.line(&format!("{clock}  ·  {step}: waits for {reason}{until}"));
             self.waited_for = Some(key);
         }
     }
@@ -97,6 +112,7 @@ impl Progress {
     pub fn line(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
+            None if self.beside_data => message::tell(&format!("{line}\n")),
             None => message::print(&format!("{line}\n")),
         }
     }

@@ -2,6 +2,7 @@
 //! each way in which it can fail is told apart.
 
 mod dependencies;
+mod drills;
 mod logs;
 mod postgres;
 mod preflight;

@@ -81,14 +81,20 @@ pub(crate) struct World {
 impl World {
     /// Both apps exist, the image of 1.0.0 is pushed, no machine is there.
     pub(crate) async fn new() -> Self {
+        Box::pin(Self::with(|_| {})).await
+    }
+
+    /// The same, on a platform with other settings.
+    pub(crate) async fn with(adjust: impl FnOnce(&mut platform_local::Settings)) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path().join("project");
         write_project(&root);
         let (project, problems) = project::parse(PROJECT);
         let project = project.unwrap_or_else(|| panic!("{problems:?}"));
         let state = directory.path().join("platform");
-        let platform = Platform::start(platform_local::Settings::new(state, TOKEN)).await;
-        let platform = platform.expect("a platform");
+        let mut settings = platform_local::Settings::new(state, TOKEN);
+        adjust(&mut settings);
+        let platform = Platform::start(settings).await.expect("a platform");
         let api = format!("http://{}", platform.api_address());
         let proxy = format!("http://{}", platform.proxy_address());
         let address = PlatformAddress::local(&api, &proxy, TOKEN);

@@ -2,6 +2,7 @@
 //! do is in the file of each verb.
 
 mod documents;
+mod drill;
 mod flag;
 mod incident;
 mod init;
@@ -21,6 +22,7 @@ use semver::Version;
 use crate::exit_code::ExitCode;
 
 pub use documents::{Completions, Man};
+pub use drill::Drill;
 pub use flag::RaiseFlag;
 pub use incident::{Incident, Incidents};
 pub use init::Init;
@@ -84,6 +86,8 @@ pub enum Verb {
     Smoke(Smoke),
     /// Ask an address many times, and hold its answers to a budget
     Probe(Probe),
+    /// Break something in staging on purpose, and measure how it is noticed and mended
+    Drill(Drill),
     /// Say what happens, what comes next and when, and who must act
     Status(Reading),
     /// Say whether production may be changed now, why not, and when next
