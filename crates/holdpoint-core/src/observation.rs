@@ -86,6 +86,18 @@ pub struct Observation {
     pub to: Timestamp,
     /// One sample per service that could be measured. A service that is missing has no data.
     pub samples: Vec<Sample>,
+    /// What was answered to the questions of invariants, at the end of the interval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invariants: Vec<InvariantReading>,
+}
+
+/// The answer to an invariant's question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvariantReading {
+    /// The invariant.
+    pub name: String,
+    /// Its value, as it was printed; or why there is none.
+    pub answer: Result<String, String>,
 }
 
 /// The signals of one service over the interval of an [`Observation`].

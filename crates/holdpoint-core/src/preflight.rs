@@ -65,6 +65,8 @@ pub enum CheckKind {
     Drill,
     /// There is enough traffic to compare the new version with the one before it.
     Traffic,
+    /// The question of an invariant is answered.
+    Invariant,
 }
 
 impl CheckKind {
@@ -90,6 +92,7 @@ impl CheckKind {
         Self::Runbook,
         Self::Drill,
         Self::Traffic,
+        Self::Invariant,
     ];
 
     /// The word used in files, commands and texts.
@@ -130,6 +133,8 @@ impl CheckKind {
             Self::Runbook => ("runbook", SYSTEM),
             Self::Drill => ("drill", SYSTEM),
             Self::Traffic => ("traffic", SYSTEM),
+            // without a value of before it, no rollout begins anyway
+            Self::Invariant => ("invariant", NOBODY),
         }
     }
 }

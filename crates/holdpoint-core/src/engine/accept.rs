@@ -34,7 +34,8 @@ pub(super) fn accept(state: &State, now: Timestamp, input: Input) -> Result<Vec<
             let is_wanted = state.active().is_some_and(|release| {
                 observation.to >= release.started_at
                     && (release.watched().contains(environment)
-                        || release.learned().contains(environment))
+                        || release.learned().contains(environment)
+                        || !observation.invariants.is_empty())
             });
             Ok(is_wanted.then_some(Event::Observed(observation)).into_iter().collect())
         }

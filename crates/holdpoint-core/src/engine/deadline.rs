@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::decide::{announcement, escalation, hold, rollout, soak};
 use super::{WaitReason, effects};
 use crate::gate::{Verdict, seconds};
+use crate::id::Environment;
 use crate::plan::{Soak, StepKind};
 use crate::state::{Progress, Release, State};
 
@@ -44,7 +45,13 @@ pub(crate) fn waits_for(state: &State, release: &Release, now: Timestamp) -> Opt
             if !release.run().is_changing()
                 && !rollout::may_start_wave(state, release, rollout, now)
             {
-                return hold::production_closed(state, release, now).map(|closed| closed.reason);
+                if let Some(closed) = hold::production_closed(state, release, now)
+                    && rollout.environment == Environment::Production
+                {
+                    return Some(closed.reason);
+                }
+                let finding = release.unmeasured(rollout.environment, now);
+                return finding.map(|finding| WaitReason::Gates { finding: finding.to_string() });
             }
             let machines = release.run().machines.iter();
             let changing = machines
@@ -143,6 +150,8 @@ fn gate_deadlines(release: &Release, now: Timestamp) -> Vec<(Timestamp, WaitReas
                 due.push((until, WaitReason::Breach { finding: finding.to_string() }));
             }
         }
+        let stale = release.invariants_stale_at(environment);
+        due.extend(stale.into_iter().map(|time| (time + seconds(1), WaitReason::Signals)));
         let services = release.signals.get(&environment);
         let newest = services.into_iter().flatten().map(|(_, signals)| signals.newest()).min();
         due.extend(newest.map(|newest| (newest + stale_after, WaitReason::Signals)));

@@ -9,6 +9,7 @@ pub mod comparison;
 mod error_rate;
 pub mod evidence;
 mod health;
+mod invariant;
 mod latency_p95;
 mod memory;
 mod oom_kill;
@@ -24,6 +25,7 @@ use crate::project::GatePolicy;
 
 use comparison::{Comparison, Said};
 
+pub use invariant::{InvariantTrack, judge, unmeasured};
 pub use latency_p95::percentile_ms;
 pub use signals::{Signals, Span};
 
@@ -45,6 +47,8 @@ pub enum Gate {
     ErrorComparison,
     /// Its latency, compared likewise.
     LatencyComparison,
+    /// A value that must stay as it is.
+    Invariant,
 }
 
 impl Gate {
@@ -66,6 +70,8 @@ impl Gate {
             Self::OomKill => 0,
             // their evidence has time in it
             Self::ErrorComparison | Self::LatencyComparison => 0,
+            // "any data corruption detected → rollback immediately"
+            Self::Invariant => 0,
         }
     }
 
@@ -79,6 +85,7 @@ impl Gate {
             Self::ErrorComparison | Self::LatencyComparison => {
                 Reading { level: None, text: "is compared, not read".to_owned() }
             }
+            Self::Invariant => Reading { level: None, text: "is asked, not sampled".to_owned() },
         }
     }
 }
@@ -93,6 +100,7 @@ impl fmt::Display for Gate {
             Self::OomKill => "OOM kills",
             Self::ErrorComparison => "error comparison",
             Self::LatencyComparison => "latency comparison",
+            Self::Invariant => "invariant",
         })
     }
 }

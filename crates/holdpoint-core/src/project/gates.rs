@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::comparison::ComparisonPolicy;
 use super::duration::spell_ms;
+use super::invariant::Invariant;
 use super::reader::Table;
+use super::service::Service;
 
 /// The longest latency that a threshold can have: proxies give up long before ten minutes.
 const LATENCY_LIMIT_MS: u64 = 10 * 60 * 1000;
@@ -50,10 +52,13 @@ pub struct GatePolicy {
     /// How a new version is compared with the one before it.
     #[serde(default)]
     pub comparison: ComparisonPolicy,
+    /// What must stay as it is while programs change.
+    #[serde(default)]
+    pub invariants: Vec<Invariant>,
 }
 
 impl GatePolicy {
-    pub(super) fn read(root: &mut Table<'_>) -> Self {
+    pub(super) fn read(root: &mut Table<'_>, services: &[Service]) -> Self {
         let mut policy = Self::default();
         root.table("gates", |gates| {
             gates.table("error_rate", |table| policy.read_error_rate(table));
@@ -62,6 +67,7 @@ impl GatePolicy {
             gates.table("memory", |table| policy.read_memory(table));
             gates.table("comparison", |table| policy.comparison.read(table));
             gates.secs("stale_after", 1, &mut policy.stale_after_secs);
+            policy.invariants = Invariant::read_all(gates, services);
         });
         policy
     }
@@ -142,6 +148,7 @@ impl Default for GatePolicy {
             memory_critical_for_secs: 5 * 60,
             stale_after_secs: 2 * 60,
             comparison: ComparisonPolicy::default(),
+            invariants: Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod attempt;
 mod incident;
+mod invariants;
 mod message;
 mod release;
 mod run;

@@ -11,7 +11,7 @@ use crate::command::Rehearsal;
 use crate::effect::CheckResult;
 use crate::event::Ending;
 use crate::gate::comparison::Comparison;
-use crate::gate::{Finding, Gate, Signals, Verdict, compare, evaluate};
+use crate::gate::{Finding, Gate, InvariantTrack, Signals, Verdict, compare, evaluate};
 use crate::id::{Course, Environment, IncidentId, MachineId, ReleaseId, ServiceName};
 use crate::plan::{MachineAction, Step, StepKind};
 use crate::planner::Report;
@@ -69,6 +69,8 @@ pub struct Release {
     /// How the new version compares with the one before it.
     #[serde(default)]
     pub comparisons: BTreeMap<Environment, BTreeMap<ServiceName, Comparison>>,
+    /// What was answered to the invariants' questions, by their names.
+    pub invariants: BTreeMap<Environment, BTreeMap<String, InvariantTrack>>,
 }
 
 /// Consent to the way forward.
@@ -153,7 +155,8 @@ impl Release {
                 evaluate(gate, environment, &service, signals, &self.project.gates, now)
             })
         });
-        verdicts.chain(self.comparison_verdicts(environment, now)).collect()
+        let verdicts = verdicts.chain(self.comparison_verdicts(environment, now));
+        verdicts.chain(self.invariant_verdicts(environment, now)).collect()
     }
 
     /// What the gates say that compare the new version with the one before it. On the way back

@@ -20,6 +20,7 @@ pub use window::{ClosedBy, WindowView, window};
 
 use crate::engine::decide::escalation;
 use crate::id::{AppName, Environment, ServiceName};
+use crate::project::Invariant;
 use crate::state::State;
 
 /// What telemetry must measure now: the environments whose gates count and those whose versions
@@ -44,6 +45,21 @@ pub fn watched(state: &State) -> Vec<(Environment, Vec<(ServiceName, AppName)>)>
 /// Whether an incident is still to call somebody, which only a running conductor can do.
 pub fn has_calls(state: &State) -> bool {
     escalation::calls(state).next().is_some()
+}
+
+/// The invariants that must be asked now: where a rollout has begun, and where one is to come, for
+/// what they are before it.
+pub fn invariants(state: &State) -> Vec<(Environment, Invariant)> {
+    let Some(release) = state.active() else {
+        return Vec::new();
+    };
+    let mut environments = release.watched();
+    let to_come = [Environment::Staging, Environment::Production].into_iter();
+    environments.extend(to_come.filter(|environment| !release.forward.touched(*environment)));
+    let invariants = environments.into_iter().flat_map(|environment| {
+        release.invariants_of(environment).map(move |one| (environment, one.clone()))
+    });
+    invariants.collect()
 }
 
 /// Whether the conductor can stop without leaving a machine in the middle of its change. Nothing

@@ -27,7 +27,13 @@ fn staging_observed(world: &World, is_desk_up: bool) -> Input {
     });
     let from = world.now - SignedDuration::from_secs(30);
     let (environment, samples) = (Environment::Staging, samples.to_vec());
-    Input::Observed(Observation { environment, from, to: world.now, samples })
+    Input::Observed(Observation {
+        environment,
+        from,
+        to: world.now,
+        samples,
+        invariants: Vec::new(),
+    })
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod documents;
 mod flags;
 mod found_by_simulation;
 mod incidents;
+mod invariants;
 mod preflight;
 mod stories;
 mod telling;

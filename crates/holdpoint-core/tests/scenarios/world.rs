@@ -11,7 +11,7 @@ use holdpoint_core::id::{
 };
 use holdpoint_core::journal::Record;
 use holdpoint_core::observation::{
-    Histogram, MachineSample, Observation, ObservedMachine, Sample, ServiceFacts,
+    Histogram, InvariantReading, MachineSample, Observation, ObservedMachine, Sample, ServiceFacts,
 };
 use holdpoint_core::project::{self, Project, Role};
 use holdpoint_core::view;
@@ -93,6 +93,8 @@ pub(crate) struct World {
     /// Images whose answers are errors in production.
     pub(crate) bad_image: Option<String>,
     pub(crate) observing: bool,
+    /// What the invariants' questions are answered in each environment.
+    pub(crate) answers: BTreeMap<Environment, Result<String, String>>,
     pub(crate) project: Project,
     /// How often the world is observed, in seconds.
     pub(crate) observed_every_secs: i64,
@@ -126,6 +128,7 @@ impl World {
             twist: Box::new(|_, _| None),
             bad_image: None,
             observing: true,
+            answers: BTreeMap::new(),
             project: project(),
             observed_every_secs: 30,
             answers_per_machine: 300,
@@ -256,7 +259,8 @@ impl World {
             return true;
         }
         let watched = view::watched(self.engine.state());
-        let observed = self.observing && !watched.is_empty();
+        let asked = view::invariants(self.engine.state());
+        let observed = self.observing && !(watched.is_empty() && asked.is_empty());
         let deadline = self.drain();
         let observation_at = observed.then_some(self.next_observation.max(self.now));
         match (deadline, observation_at) {
@@ -270,6 +274,14 @@ impl World {
                 for (environment, _) in watched {
                     let observation = self.observe(environment);
                     self.input(Input::Observed(observation)).expect("never refused");
+                }
+                for (environment, invariant) in asked {
+                    let answer = self.answers.get(&environment).cloned();
+                    let answer = answer.unwrap_or_else(|| Ok("42".to_owned()));
+                    let invariants = vec![InvariantReading { name: invariant.name, answer }];
+                    let (samples, from, to) = (Vec::new(), at, at);
+                    let answered = Observation { environment, from, to, samples, invariants };
+                    self.input(Input::Observed(answered)).expect("never refused");
                 }
             }
             (_, None) => return false,
@@ -337,7 +349,13 @@ impl World {
                 machines: self.answers_by_machine(environment, service),
             }
         });
-        Observation { environment, from, to: self.now, samples: samples.to_vec() }
+        Observation {
+            environment,
+            from,
+            to: self.now,
+            samples: samples.to_vec(),
+            invariants: Vec::new(),
+        }
     }
 
     fn answers_by_machine(&self, environment: Environment, service: &str) -> Vec<MachineSample> {

@@ -3,6 +3,7 @@
 
 mod approved_digest_only;
 mod calendar_respected;
+mod damage_turns_back;
 mod digests_only;
 mod every_wait_explained;
 mod flag_turns_back;
@@ -117,6 +118,7 @@ impl Default for Invariants {
                 Box::<same_bytes::SameBytes>::default(),
                 Box::<nothing_lost::NothingLost>::default(),
                 Box::<flag_turns_back::FlagTurnsBack>::default(),
+                Box::<damage_turns_back::DamageTurnsBack>::default(),
             ],
         }
     }

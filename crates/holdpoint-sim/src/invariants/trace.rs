@@ -181,7 +181,8 @@ impl<C: Checker> Trace<C> {
     pub(super) fn observe(&mut self, samples: &[Sample]) -> Result<(), String> {
         let from = self.now - SignedDuration::from_secs(10);
         let (environment, samples) = (Environment::Staging, samples.to_vec());
-        let observation = Observation { environment, from, to: self.now, samples };
+        let observation =
+            Observation { environment, from, to: self.now, samples, invariants: Vec::new() };
         self.fact(Fact::Measured(&observation))?;
         self.event(&Event::Observed(observation))
     }

@@ -1,7 +1,7 @@
 //! When telemetry measures, and which of its measurements arrive when.
 
 use holdpoint_core::engine::Input;
-use holdpoint_core::observation::Observation;
+use holdpoint_core::observation::{InvariantReading, Observation};
 use holdpoint_core::plan::StepKind;
 use holdpoint_core::state::State;
 use holdpoint_core::view;
@@ -47,12 +47,21 @@ impl Simulation {
         if self.traffic.chance(self.swarm.silence_permille) {
             self.silent_until = self.now + millis(self.traffic.between(5, 120) * 1000);
         }
+        let asked = view::invariants(state);
         for (environment, _) in view::watched(state) {
             let (now, traffic) = (self.now, self.swarm.traffic);
             let observation =
                 self.world.measure(environment, now, secs, traffic, &mut self.traffic);
             self.see(Fact::Measured(&observation))?;
             self.send(observation)?;
+        }
+        for (environment, invariant) in asked {
+            let answer = Ok(self.world.answer(environment, self.now));
+            let lost = self.traffic.chance(self.swarm.garble_permille);
+            let answer = if lost { Err("no connection".to_owned()) } else { answer };
+            let invariants = vec![InvariantReading { name: invariant.name, answer }];
+            let (samples, from, to) = (Vec::new(), self.now, self.now);
+            self.send(Observation { environment, from, to, samples, invariants })?;
         }
         self.after(gap_ms, Happening::Poll(self.series));
         Ok(())

@@ -36,6 +36,8 @@ pub struct World {
     pub machines: BTreeMap<MachineId, Machine>,
     /// What versions are like that are not simply good.
     pub behaviours: BTreeMap<String, Behaviour>,
+    /// How often data of each environment was damaged.
+    pub damage: BTreeMap<Environment, u64>,
     /// How many production machines each service wants.
     pub production_machines: u32,
     starts: Dice,
@@ -56,6 +58,7 @@ impl World {
             project,
             machines: BTreeMap::new(),
             behaviours: BTreeMap::new(),
+            damage: BTreeMap::new(),
             production_machines,
             starts,
             made: 0,

@@ -72,6 +72,12 @@ critical_for = "100s"
 critical_for = "30s"
 [gates.comparison]
 warm_up = "5s"
+[[gates.invariants]]
+name = "orders"
+service = "desk"
+environments = ["staging", "production"]
+command = ["count-orders"]
+every = "10s"
 [communication]
 update_every = "60s"
 update_every_during_rollback = "30s"

@@ -16,6 +16,8 @@ pub enum Flaw {
     Errors,
     /// Two in a hundred are: worth a warning, a breach only by the evidence of many of them.
     FewErrors,
+    /// It damages data.
+    Damages,
     /// Its answers are slow.
     Slow,
     /// Its checks do not pass.
@@ -28,8 +30,15 @@ pub enum Flaw {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Errors, Self::FewErrors, Self::Slow, Self::Unhealthy, Self::Memory, Self::OomKills];
+    pub const ALL: [Self; 7] = [
+        Self::Errors,
+        Self::FewErrors,
+        Self::Damages,
+        Self::Slow,
+        Self::Unhealthy,
+        Self::Memory,
+        Self::OomKills,
+    ];
 }
 
 /// How a flawed version behaves.
@@ -60,6 +69,19 @@ impl World {
             && self.flaw(machine, now) != Some(Flaw::Unhealthy)
     }
 
+    /// What an invariant's question is answered: a number that changes while a version in the
+    /// rotation damages data, and stays as it is afterwards.
+    pub fn answer(&mut self, environment: Environment, now: Timestamp) -> String {
+        let damages = self.machines.values().any(|machine| {
+            machine.environment == environment
+                && machine.is_in_rotation()
+                && self.flaw(machine, now) == Some(Flaw::Damages)
+        });
+        let damage = self.damage.entry(environment).or_default();
+        *damage += u64::from(damages);
+        damage.to_string()
+    }
+
     /// What telemetry measures of an environment over the last `secs` seconds.
     pub fn measure(
         &self,
@@ -79,7 +101,13 @@ impl World {
             self.sample(environment, service, now, requests, dice)
         });
         let from = now - SignedDuration::from_secs(secs);
-        Observation { environment, from, to: now, samples: samples.collect() }
+        Observation {
+            environment,
+            from,
+            to: now,
+            samples: samples.collect(),
+            invariants: Vec::new(),
+        }
     }
 
     fn sample(
@@ -122,7 +150,7 @@ impl World {
                 Some(Flaw::Memory) => memory = 0.95,
                 Some(Flaw::OomKills) => sample.oom_kills += u64::from(dice.chance(700)),
                 Some(Flaw::Unhealthy) => sample.errors += share,
-                None => {}
+                Some(Flaw::Damages) | None => {}
             }
             sample.machines.push(MachineSample {
                 machine: id.clone(),

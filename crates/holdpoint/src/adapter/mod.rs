@@ -9,6 +9,7 @@ pub mod documents;
 pub mod faults;
 pub(crate) mod files;
 mod http_client;
+pub mod invariant;
 pub mod journal_sql;
 pub mod latency;
 pub mod lock;

@@ -178,7 +178,13 @@ impl Telemetry {
                 Some(sample)
             });
             let samples = samples.collect();
-            Observation { environment: *environment, from, to: now, samples }
+            Observation {
+                environment: *environment,
+                from,
+                to: now,
+                samples,
+                invariants: Vec::new(),
+            }
         });
         Ok(observations.collect())
     }

@@ -6,7 +6,7 @@ use holdpoint_core::project::Project;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::{Calendars, Conductor, Handle, Session, Telemetry};
+use super::{Calendars, Conductor, Handle, Invariants, Session, Telemetry};
 use crate::adapter::build::BuildPlace;
 use crate::adapter::company_calendar::CalendarReader;
 use crate::adapter::platform::{AppFileError, PlatformAddress, health_paths};
@@ -72,9 +72,10 @@ impl Assembly {
         let scraper = Scraper::of(&project.telemetry, address, &variables, prober)?;
         let clock = session.clock.clone();
         let telemetry = Telemetry::start(scraper, health_paths, &project.gates, clock.clone());
+        let invariants = Invariants::start(project_root.clone(), clock.clone());
         let progress = Progress::new(LocalTime::of(project), clock.speed());
         let reader = CalendarReader::new(project, project_root);
         let calendars = Calendars::start(project, &reader, &clock);
-        Ok(Conductor::new(session, executor, telemetry, calendars, heard, progress))
+        Ok(Conductor::new(session, executor, telemetry, calendars, invariants, heard, progress))
     }
 }

@@ -5,6 +5,7 @@
 mod assembly;
 mod calendars;
 mod effects;
+mod invariants;
 mod request;
 mod session;
 mod stop;
@@ -35,6 +36,7 @@ use request::Request;
 
 pub use assembly::{Assembly, AssemblyError};
 pub use calendars::Calendars;
+pub use invariants::Invariants;
 pub use request::{Handle, PlanView, Unanswered};
 pub use session::{Session, SessionError, Stored, plan_view as stored_plan, read_stored};
 pub use stop::{Stop, StopSignals};
@@ -91,6 +93,8 @@ pub struct Conductor {
     telemetry: Telemetry,
     observations: mpsc::Receiver<Observation>,
     calendars: Calendars,
+    invariants: Invariants,
+    answers: mpsc::Receiver<Observation>,
     notices: mpsc::Receiver<Notice>,
     requests: mpsc::Receiver<Request>,
     /// When the engine wants to hear of time again.
@@ -105,11 +109,13 @@ impl Conductor {
         executor: Executor,
         telemetry: (Telemetry, mpsc::Receiver<Observation>),
         calendars: Calendars,
+        invariants: (Invariants, mpsc::Receiver<Observation>),
         notices: mpsc::Receiver<Notice>,
         progress: Progress,
     ) -> (Self, Handle) {
         let (handle, requests) = request::channel();
         let (telemetry, observations) = telemetry;
+        let (invariants, answers) = invariants;
         let Session { engine, journal, clock } = session;
         let conductor = Self {
             engine,
@@ -120,6 +126,8 @@ impl Conductor {
             telemetry,
             observations,
             calendars,
+            invariants,
+            answers,
             notices,
             requests,
             deadline: None,
@@ -155,6 +163,7 @@ impl Conductor {
         }
         self.effects.start(self.stopping);
         self.telemetry.watch(view::watched(self.engine.state()));
+        self.invariants.watch(view::invariants(self.engine.state()));
         self.progress.waiting(now, self.engine.state());
         Ok(Ok(()))
     }
@@ -170,6 +179,7 @@ impl Conductor {
         }
         self.progress.finish();
         self.telemetry.stop();
+        self.invariants.stop();
         self.effects.abandon();
         driven
     }
@@ -203,6 +213,9 @@ impl Conductor {
                 }
                 Some((calendar, reading)) = self.calendars.next() => {
                     self.accepted(Input::CalendarRead(calendar, reading)).await?;
+                }
+                Some(answer) = self.answers.recv() => {
+                    self.accepted(Input::Observed(answer)).await?;
                 }
                 Some(notice) = self.notices.recv() => self.progress.notice(&notice),
                 () = pause(deadline) => self.tick().await?,

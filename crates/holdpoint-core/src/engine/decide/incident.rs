@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::rollback;
 use crate::event::Event;
-use crate::gate::{Finding, Signals, Verdict};
+use crate::gate::{Finding, Gate, Signals, Verdict};
 use crate::id::Course;
 use crate::state::{Release, State};
 
@@ -31,6 +31,10 @@ pub(super) fn breach(state: &State, release: &Release, now: Timestamp) -> Vec<Ev
 /// Whether a finding can have to do with this release: not so if its service was down ever since
 /// the release began and was not changed by it yet, such as one that is still to be deployed.
 fn is_ours(release: &Release, finding: &Finding) -> bool {
+    // a value that was right before the rollout is
+    if finding.gate == Gate::Invariant {
+        return true;
+    }
     let signals = release.signals.get(&finding.environment);
     let signals = signals.and_then(|services| services.get(&finding.service));
     signals.is_some_and(Signals::has_been_well)

@@ -34,7 +34,8 @@ pub(super) fn go_on(
 }
 
 /// Whether a wave may begin. Forward in production it needs an open window and no open incident,
-/// also in the middle of a rollout; the way back is never held up by either.
+/// also in the middle of a rollout; the first of an environment needs a value of each invariant, to
+/// compare those after it with. The way back is never held up by any of them.
 pub(crate) fn may_start_wave(
     state: &State,
     release: &Release,
@@ -42,6 +43,11 @@ pub(crate) fn may_start_wave(
     now: Timestamp,
 ) -> bool {
     if release.halt.is_some() {
+        return false;
+    }
+    let begins =
+        release.course() == Course::Forward && !release.forward.touched(rollout.environment);
+    if begins && release.unmeasured(rollout.environment, now).is_some() {
         return false;
     }
     let free = release.course() == Course::Back || rollout.environment == Environment::Staging;

@@ -132,6 +132,7 @@ fn release_started(state: &mut State, now: Timestamp, started: &ReleaseStarted) 
         told_at: now,
         signals: BTreeMap::new(),
         comparisons: comparison::of_histories(&state.histories),
+        invariants: BTreeMap::new(),
     };
     state.releases.insert(started.release, release);
 }
@@ -278,6 +279,7 @@ fn forget_absence(release: &mut Release, step: usize, changed_max: usize) {
 
 fn observed(release: &mut Release, observation: &Observation) {
     comparison::observed(release, observation);
+    release.observe_invariants(observation);
     let environment: Environment = observation.environment;
     // before it is begun, an environment is measured only to be compared with
     if !release.watched().contains(&environment) {

@@ -2,6 +2,7 @@
 //! problem, and that no text whatsoever brings the reader down.
 
 mod channels;
+mod invariants;
 mod policy;
 mod preflight;
 mod reading;

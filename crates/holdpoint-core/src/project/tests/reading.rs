@@ -130,7 +130,7 @@ fn unknown_keys_are_refused_with_what_may_have_been_meant() {
     14:2: error: unknown table or key `stagging`
       hint: did you mean `staging`?
     17:1: error: unknown key `evaluate_every` in `gates`
-      hint: remove it; known here are `error_rate`, `latency_p95`, `health`, `memory`, `comparison` and `stale_after`
+      hint: remove it; known here are `error_rate`, `latency_p95`, `health`, `memory`, `comparison`, `stale_after` and `invariants`
     18:16: error: unknown key `critcal` in `gates.error_rate`
       hint: did you mean `critical`?
     ");

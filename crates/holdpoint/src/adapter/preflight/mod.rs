@@ -8,6 +8,7 @@ mod config;
 mod database;
 mod drill;
 mod finding;
+mod invariants;
 mod model_api;
 mod notes;
 mod parity;
@@ -181,6 +182,13 @@ fn of_the_files<'a>(subject: &'a Subject, surroundings: Surroundings<'a>) -> Vec
     for runbook in &policy.runbooks {
         let reviewed = runbook::look(root, runbook, now);
         checks.push(Check::here(CheckKind::Runbook, &runbook.path, reviewed));
+    }
+    for invariant in &subject.project.gates.invariants {
+        for environment in invariant.environments.iter().copied() {
+            let name = format!("{}/{environment}", invariant.name);
+            let answered = invariants::look(root, invariant, environment);
+            checks.push(Check::network(CheckKind::Invariant, &name, answered));
+        }
     }
     if let Some(within_days) = policy.rollback_drilled_within_days {
         let drilled = drill::look(root, within_days, subject, now);
