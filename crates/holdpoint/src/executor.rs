@@ -10,7 +10,7 @@ use holdpoint_core::effect::{
     CheckResult, Delivery, Effect, Evidence, Failure, Notice, Outcome, Refusal, RefusalKind,
 };
 use holdpoint_core::event::Ending;
-use holdpoint_core::id::{AppName, Course, EffectId, Environment, ImageDigest};
+use holdpoint_core::id::{AppName, Course, EffectId, Environment, ImageDigest, ServiceName};
 use holdpoint_core::plan::StepKind;
 use holdpoint_core::project::{Project, SmokeCheck};
 use holdpoint_core::state::{Release, State};
@@ -26,8 +26,8 @@ use crate::adapter::platform::{
 use crate::adapter::preflight::{self, Previous, Subject, Surroundings};
 use crate::adapter::probe::{Prober, ProberError};
 use crate::adapter::section::{self, SectionError};
-use crate::adapter::{diagnostics, documents};
 use crate::adapter::smoke::{CheckReport, Secrets, Smoker, Target};
+use crate::adapter::{diagnostics, documents};
 use crate::variables::Variables;
 
 /// One effect makes at most three calls, each bounded by the client.

@@ -107,7 +107,7 @@ async fn a_request_that_has_begun_is_finished_when_the_service_stops() {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        assert!(answer.ends_with("{\"status\":\"accepted\"}"), "{answer}");
+        assert!(answer.contains("\"status\":\"accepted\""), "{answer}");
         assert_eq!(service.ended().await.code(), Some(0));
         let service = setup.start().await;
         assert!(service.metrics().await.contains("queue_messages{state=\"waiting\"} 1"));

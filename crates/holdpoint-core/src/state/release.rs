@@ -168,7 +168,7 @@ impl Release {
     ) -> impl Iterator<Item = Verdict> {
         let services = self.project.services.iter().map(|service| ServiceName::new(&service.name));
         let begun = services.filter(move |service| {
-            self.back.is_none() && self.forward.touched_service(environment, service)
+            self.back.is_none() && self.forward.changed(environment, service) > 0
         });
         begun.flat_map(move |service| {
             Gate::COMPARISONS.map(|gate| {

@@ -111,7 +111,7 @@ fn signals_from_before_a_release_are_not_held_against_it() {
     let to = started_at - SignedDuration::from_secs(1);
     let from = to - SignedDuration::from_secs(30);
     let (environment, samples) = (Environment::Staging, vec![killed]);
-    let late = Observation { environment, from, to, samples };
+    let late = Observation { environment, from, to, samples, invariants: Vec::new() };
     world.input(Input::Observed(late)).unwrap();
     assert_eq!(world.engine.state().active().unwrap().course(), Course::Forward);
 }

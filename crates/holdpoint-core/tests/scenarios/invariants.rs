@@ -97,7 +97,7 @@ fn no_answer_after_the_rollout_neither_promotes_nor_rolls_back() {
     world.run_until("an hour", |world| world.now.duration_since(since).as_secs() > 3600);
     assert!(waits_for(&world).contains("`orders` has no answer: connection refused"));
     world.answers.clear();
-    world.run_until_step("approvals");
+    world.run_until_step("production window");
     world.command("ada", Command::Rollback { reason: "enough".to_owned() }).unwrap();
     world.answers.insert(Environment::Staging, Ok("7".to_owned()));
     world.run_to_end();

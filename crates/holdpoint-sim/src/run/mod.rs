@@ -253,7 +253,9 @@ impl Simulation {
                 Ok(())
             }
             Happening::Wake { calls } if calls == self.conductor.calls => {
-                self.input(Input::Tick).map(drop)
+                self.input(Input::Tick).map(drop)?;
+                self.end_pause();
+                Ok(())
             }
             Happening::Wake { .. } => Ok(()),
             Happening::ComeBack(before) => self.come_back(before.as_deref()),

@@ -1,6 +1,6 @@
 //! When telemetry measures, and which of its measurements arrive when.
 
-use holdpoint_core::engine::Input;
+use holdpoint_core::engine::{Input, WaitReason};
 use holdpoint_core::observation::{InvariantReading, Observation};
 use holdpoint_core::plan::StepKind;
 use holdpoint_core::state::State;
@@ -27,6 +27,17 @@ impl Simulation {
         self.series += 1;
         self.after(1_000, Happening::Poll(self.series));
         self.look_again();
+    }
+
+    /// Where all that is left to wait for is to measure, it is measured soon: real telemetry would
+    /// not have paused till then, and what it measured last would not be hours old.
+    pub(super) fn end_pause(&mut self) {
+        let waits_for = self.conductor.state().and_then(|state| {
+            view::status(state, self.now).release.and_then(|release| release.waits_for)
+        });
+        if self.idle > IDLE_MIN && matches!(waits_for, Some(WaitReason::Gates { .. })) {
+            self.begin_series();
+        }
     }
 
     /// A pause that grows while the release waits for a calendar or a person.

@@ -233,7 +233,8 @@ fn millis(from: Timestamp, to: Timestamp) -> u64 {
 fn targets(setup: &Setup, fleet: &Fleet) -> Result<Vec<Target>, Problem> {
     let prober = Prober::new(setup.address.proxy_url.as_deref())?;
     let targets = fleet.0.iter().filter_map(|party| {
-        let questions = setup.project.service(party.service.as_str())?.smoke.clone();
+        let service = setup.project.service(party.service.as_str())?;
+        let questions = service.questions(Environment::Staging);
         let address = prober.address(party.app());
         let own_host = address.base_url.split_once("://").map(|(_, host)| host.to_owned());
         let host = address.host_header.or(own_host)?;

@@ -88,6 +88,8 @@ impl<'a> DrillRelease<'a> {
             project: project.clone(),
             facts,
             rehearsal: Some(Rehearsal { speed: 1 }),
+            // Whatever was wrong with the image, it is what runs now.
+            again: Some("a drill".to_owned()),
         };
         let (mut conductor, handle) = self.conductor().await?;
         let command = Command::StartRelease(Box::new(start));

@@ -165,8 +165,7 @@ impl Progress {
                 marked("·", format!("the announced start is withdrawn: {reason}"))
             }
             Event::Halted { by, reason } => {
-                let by = by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
-                marked("॥", format!("halted{by}: {reason}"))
+                marked("॥", format!("halted{}: {reason}", by_whom(by.as_deref())))
             }
             Event::Resumed { by } => marked("·", format!("continued by {by}")),
             Event::FlagRaised { flag, by, reason, .. } => {
@@ -291,9 +290,13 @@ fn live_line() -> ProgressBar {
 }
 
 fn rollback_line(reason: &str, by: Option<&str>, plan: &Plan) -> String {
-    let by = by.map_or_else(String::new, |by| format!(" by {by}"));
     let steps = counted(plan.steps.len(), "step");
-    format!("rolls back{by} in {steps}, plan {}: {reason}", plan.digest().short())
+    let plan = plan.digest();
+    format!("rolls back{} in {steps}, plan {}: {reason}", by_whom(by), plan.short())
+}
+
+fn by_whom(by: Option<&str>) -> String {
+    by.map_or_else(String::new, |by| format!(" by {by}"))
 }
 
 fn plan_line(plan: &Plan) -> String {
@@ -331,11 +334,6 @@ fn verdicts_by_service(verdicts: &[Verdict]) -> Vec<String> {
     }
     let lines = lines.into_iter();
     lines.map(|(service, texts)| format!("{:13}{service}: {}", "", texts.join("; "))).collect()
-}
-
-fn step_name(release: Option<&Release>, step: usize) -> &str {
-    let step = release.and_then(|one| one.run().plan.steps.get(step));
-    step.map_or("a step", |step| step.name.as_str())
 }
 
 /// Whether a wait is one that people should hear of, rather than the time that a call takes.

@@ -68,14 +68,3 @@ async fn an_incident_is_opened_taken_on_and_closed_without_any_release() {
     let list = seen(folder.path(), &["incident", "list", "--json"]).await;
     assert!(list.contains("\"resolution\": \"the cache is warm\""), "{list}");
 }
-
-#[tokio::test]
-async fn the_help_of_incidents_says_what_can_be_asked() {
-    let folder = folder();
-    insta::assert_snapshot!(seen(folder.path(), &["incident", "open", "--help"]).await);
-    write_project(folder.path());
-    insta::assert_snapshot!(seen(folder.path(), &["incident", "list"]).await);
-    insta::assert_snapshot!(seen(folder.path(), &["incident", "ack"]).await);
-    let wrong = ["incident", "open", "--severity", "high", "--title", "x"];
-    insta::assert_snapshot!(seen(folder.path(), &wrong).await);
-}

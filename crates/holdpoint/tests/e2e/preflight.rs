@@ -31,7 +31,7 @@ async fn what_must_hold_is_looked_at_without_a_release_and_holds_one_until_it_is
     let standings: Vec<&Value> = standings.iter().flat_map(|all| all.iter()).collect();
     assert_eq!(standings.len(), 2, "{document}");
     assert!(standings.iter().all(|one| one.pointer("/standing") == Some(&"passed".into())));
-    let unknown = world.run(&["check", "--only", "partiy"]).await;
+    let unknown = world.run(&["check", "--only", "weather"]).await;
     assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
 
     world.edit("fly.web.staging.toml", "internal_port = 8080", "internal_port = 8081");

@@ -42,7 +42,10 @@ async fn a_service_that_does_not_build_is_told_with_its_last_words() {
 async fn a_program_that_exits_at_once_is_taken_back_from_staging() {
     let world = World::new().await;
     world.release("1.0.0", 0).await;
-    world.edit("fly.store.staging.toml", "NOTE = \"none\"", "EXIT_CODE = \"7\"");
+    // In both environments: what differs would be told by pre-flight.
+    for file in ["fly.store.staging.toml", "fly.store.production.toml"] {
+        world.edit(file, "NOTE = \"none\"", "EXIT_CODE = \"7\"");
+    }
     let ended = world.release("1.1.0", 4).await;
     assert!(ended.stdout.contains("rolls back"), "{}", ended.stdout);
     let fleet = world.fleet().await;
@@ -55,7 +58,9 @@ async fn a_program_that_exits_at_once_is_taken_back_from_staging() {
 #[tokio::test]
 async fn a_health_check_that_never_passes_ends_the_release() {
     let world = World::new().await;
-    world.edit("fly.store.staging.toml", "NOTE = \"none\"", "SICK = \"yes\"");
+    for file in ["fly.store.staging.toml", "fly.store.production.toml"] {
+        world.edit(file, "NOTE = \"none\"", "SICK = \"yes\"");
+    }
     world.edit("holdpoint.toml", "health_within = \"30s\"", "health_within = \"3s\"");
     let ended = world.release("1.0.0", 4).await;
     assert!(ended.stdout.contains("✖"), "{}", ended.stdout);

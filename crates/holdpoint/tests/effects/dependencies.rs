@@ -51,6 +51,8 @@ async fn look(
         is_rehearsal: false,
         images: Vec::new(),
         rolled_back_in_staging_at: None,
+        previous: Vec::new(),
+        requests_per_sec: std::collections::BTreeMap::new(),
     };
     let variables: Variables = variables.iter().copied().collect();
     let now = Clock::real().now();

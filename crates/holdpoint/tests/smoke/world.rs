@@ -67,6 +67,7 @@ impl World {
         let address = PlatformAddress::local(&api, &proxy, TOKEN);
         let (terminal, _) = mpsc::channel(16);
         let settings = Settings {
+            rehearsal_root: directory.path().join("state"),
             project_root: root,
             platform: address.clone(),
             notices: terminal,
@@ -93,6 +94,8 @@ impl World {
             is_rehearsal: false,
             images: Vec::new(),
             rolled_back_in_staging_at: None,
+            previous: Vec::new(),
+            requests_per_sec: BTreeMap::new(),
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) fn observed(release: &mut Release, observation: &Observation) {
     for sample in &observation.samples {
         let service = ServiceName::new(&sample.service);
         let comparison = services.entry(service.clone()).or_default();
-        if forward.touched_service(environment, &service) {
+        if forward.changed(environment, &service) > 0 {
             let sides = forward.sides(environment, &service, new_before);
             // a stretch lasts at least a second of real time: a clock that runs faster must not
             // make many stretches of one moment in which a computer stands still

@@ -147,7 +147,8 @@ impl Comparison {
             | Gate::LatencyP95
             | Gate::Health
             | Gate::Memory
-            | Gate::OomKill => going.errors.said.clone(),
+            | Gate::OomKill
+            | Gate::Invariant => going.errors.said.clone(),
         }
     }
 }
