@@ -48,6 +48,10 @@ const INIT: i32 = 1;
 /// Between two tries while the engine does not answer.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// For so many tries, an hour, an engine may be away before what it left is given up. The next
+/// start of the platform looks for it again.
+const REMOVE_TRIES: u32 = 7200;
+
 /// The engine's log is complete so long after the end of a container, or never.
 const LAST_OUTPUT_MAX: Duration = Duration::from_secs(5);
 
@@ -399,15 +403,40 @@ impl Container {
         }
     }
 
-    /// Removes the container, with whatever still runs in it.
+    /// Removes the container, with whatever still runs in it. An engine that leaves meanwhile may
+    /// keep half of it and list it no more, so it is asked again once it is back.
     pub(crate) async fn remove(&self) {
-        let path = format!("/containers/{}?force=true&v=true", self.id);
-        match self.engine.done(Ask::new(Method::DELETE, path, "remove the container")).await {
-            Ok(()) => {}
-            Err(error) if error.is_missing() || error.is_conflict() => {
-                tracing::debug!(%error, "a container is being removed already");
-            }
-            Err(error) => tracing::warn!(%error, "a container may be left in the engine"),
+        let (engine, id) = (self.engine.clone(), self.id.clone());
+        if !is_removed(&engine, &id).await {
+            tokio::spawn(async move {
+                for _ in 0..REMOVE_TRIES {
+                    clock::pause(AGAIN).await;
+                    if is_removed(&engine, &id).await {
+                        return;
+                    }
+                }
+                tracing::warn!(id, "a container may be left in an engine that does not come back");
+            });
+        }
+    }
+}
+
+/// Whether the engine has removed the container, or said why it does not; not so if it is away.
+async fn is_removed(engine: &Engine, id: &str) -> bool {
+    let path = format!("/containers/{id}?force=true&v=true");
+    match engine.done(Ask::new(Method::DELETE, path, "remove the container")).await {
+        Ok(()) => true,
+        Err(error) if error.is_missing() || error.is_conflict() => {
+            tracing::debug!(%error, "a container is being removed already");
+            true
+        }
+        Err(error) if error.is_broken() => {
+            tracing::debug!(%error, "a container will be removed later");
+            false
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a container may be left in the engine");
+            true
         }
     }
 }
