@@ -150,7 +150,11 @@ fn seen(
     };
     let (noticed_at, noticed) = match (drill, timing.rolled_back) {
         (Drill::PlatformApiDown, _) => {
-            (timing.first_failure_at, Some("a call of the Machines API failed".to_owned()))
+            match timing.first_failure_at.filter(|at| *at >= injected.at) {
+                Some(at) => (Some(at), Some("a call of the Machines API failed".to_owned())),
+                // Only a machine's health was waited for meanwhile, and that wait bears it.
+                None => (Some(injected.at), Some("the wait for health outlasted it".to_owned())),
+            }
         }
         (_, Some((at, reason))) => (Some(at), Some(reason)),
         (_, None) => (None, None),

@@ -140,7 +140,7 @@ pub(super) fn held(state: &State, release: &Release, now: Timestamp) -> Vec<Even
     events
 }
 
-/// "Rolling back … - <reason>", at once.
+/// "Rolling back … - REASON", at once.
 pub(super) fn rolling_back(
     state: &State,
     release: &Release,
