@@ -1,5 +1,4 @@
-//! Asks the question of an invariant: runs its command, in a group of its own, and reads the one
-//! line that it prints. It judges nothing. What the command says beside its value is not kept: it
+//! Asks the question of an invariant: runs its command and reads the one line that it prints. It judges nothing. What the command says beside its value is not kept: it
 //! may hold what no record may.
 
 use std::path::Path;
@@ -8,35 +7,15 @@ use std::time::Duration;
 
 use holdpoint_core::id::Environment;
 use holdpoint_core::project::Invariant;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, Command};
+
+use super::project_command;
 
 /// The longest value: a count, a sum or a digest. More of it in every record helps nobody.
 const VALUE_MAX_CHARACTERS: usize = 128;
 
 /// What is read of the output at most, in bytes.
 const OUTPUT_MAX_BYTES: u64 = 4096;
-
-/// Ends a program with all that it started, when it is dropped at the latest.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0
-            && let Err(error) = kill_process_group(group, Signal::KILL)
-        {
-            // it is gone, which is what was wanted
-            tracing::debug!(%error, "an invariant's command had ended with all that it started");
-        }
-    }
-}
 
 /// The value in an environment, or why there is none, in one sentence.
 ///
@@ -59,22 +38,16 @@ async fn run(
     invariant: &Invariant,
     environment: Environment,
 ) -> Result<String, String> {
-    let (program, arguments) = invariant.command.split_first().ok_or("there is no command")?;
-    // a path is meant from the project's folder, whatever the conductor's own is
-    let path = if program.contains('/') { project_root.join(program) } else { program.into() };
-    let spawned = Command::new(path)
-        .args(arguments)
-        .current_dir(project_root)
+    let program = invariant.command.first().ok_or("there is no command")?;
+    let mut command = project_command::command(project_root, &invariant.command);
+    command
         .env("HOLDPOINT_ENVIRONMENT", environment.to_string())
         .env("HOLDPOINT_SERVICE", &invariant.service)
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = spawned.map_err(|error| format!("`{program}` could not be run: {error}"))?;
-    let _group = Group::of(&child);
+        .stderr(Stdio::null());
+    let started = project_command::start(command);
+    let (mut child, _group) =
+        started.map_err(|error| format!("`{program}` could not be run: {error}"))?;
     let mut output = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         let read = stdout.take(OUTPUT_MAX_BYTES).read_to_end(&mut output).await;

@@ -17,6 +17,7 @@ pub mod notify;
 pub mod platform;
 pub mod preflight;
 pub mod probe;
+mod project_command;
 pub mod prometheus_text;
 pub mod redaction;
 pub mod section;

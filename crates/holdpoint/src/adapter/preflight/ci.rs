@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use holdpoint_core::project::{CiPolicy, CiSource};
@@ -13,13 +12,11 @@ use reqwest::{Client, StatusCode};
 use semver::Version;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::process::Command;
 
 use super::app_config::listed;
 use super::finding::{Finding, Lack};
 use super::variables::required;
-use crate::adapter::http_client;
-use crate::adapter::vcs;
+use crate::adapter::{http_client, project_command, vcs};
 use crate::variables::Variables;
 
 /// GitHub answers within a second or two; one that takes longer is in trouble.
@@ -36,6 +33,10 @@ const PAGES_MAX: usize = 10;
 
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A command asks whether tests passed, and runs none: more than this it can't need. It is less than
+/// the whole of pre-flight may take.
+const COMMAND_TIME_MAX: Duration = Duration::from_mins(2);
 
 /// How much of a command's output is told.
 const TOLD_BYTES_MAX: usize = 400;
@@ -137,28 +138,23 @@ async fn run(root: &Path, words: &[String], commit: &str, version: &Version) -> 
         .map(|word| word.replace("{commit}", commit).replace("{version}", &version.to_string()))
         .collect();
     let shown = format!("`{}`", filled.join(" "));
-    let Some((program, arguments)) = filled.split_first() else {
+    if filled.is_empty() {
         return Err(Lack::new("the command is empty", "mend `[preflight.ci] command`"));
-    };
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(root)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(|error| {
-            Lack::new(format!("{shown} can't be run: {error}"), "mend `[preflight.ci] command`")
-        })?;
-    let text = if output.stdout.is_empty() { &output.stderr } else { &output.stdout };
-    let text = String::from_utf8_lossy(text);
-    let last = text.trim().lines().next_back().unwrap_or("it said nothing");
-    let last: String = last.chars().take(TOLD_BYTES_MAX).collect();
-    if output.status.success() {
-        return Ok(format!("{shown}: {last}"));
     }
+    let command = project_command::command(root, &filled);
+    let ran = project_command::run(command, COMMAND_TIME_MAX).await.map_err(|error| {
+        Lack::new(format!("{shown} can't be run: {error}"), "mend `[preflight.ci] command`")
+    })?;
+    let last = ran.last_lines.last().map_or("it said nothing", String::as_str).trim();
+    let last: String = last.chars().take(TOLD_BYTES_MAX).collect();
+    let ended = match ran.status {
+        Some(Ok(status)) if status.success() => return Ok(format!("{shown}: {last}")),
+        Some(Ok(status)) => format!("ended with {status}"),
+        Some(Err(error)) => format!("was lost: {error}"),
+        None => format!("was killed after {} s", COMMAND_TIME_MAX.as_secs()),
+    };
     let hint = "wait until the tests of the commit pass, then look again";
-    Err(Lack::new(format!("{shown} ended with {}: {last}", output.status), hint))
+    Err(Lack::new(format!("{shown} {ended}: {last}"), hint))
 }
 
 /// One run or status of a commit.
