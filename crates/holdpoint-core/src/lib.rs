@@ -9,6 +9,7 @@
 //! Start reading at [`engine::Engine`]; the shape of what is decided is in [`plan`].
 #![warn(missing_docs)]
 
+pub mod app_config;
 pub mod calendar;
 pub mod canonical;
 pub mod command;

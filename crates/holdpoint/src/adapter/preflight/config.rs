@@ -1,9 +1,9 @@
-//! The runbook's rules for an app's config ("Verify fly.toml configuration", "Verify production
-//! fly.toml", "Resource requirements documented", "Health check endpoints implemented"). Each is
-//! about one field, and may be allowed to be otherwise.
+//! Whether the apps' configs follow the runbook's rules, which the core knows. Each is about one
+//! field, and may be allowed to be otherwise.
 
 use std::path::Path;
 
+use holdpoint_core::app_config::{self as rules, AppConfig, Departure};
 use holdpoint_core::id::Environment;
 use holdpoint_core::project::{PreflightPolicy, Service};
 use machines_api::types::Autostop;
@@ -11,30 +11,14 @@ use toml::Table;
 
 use super::app_config;
 use super::finding::{Finding, Lack};
-use crate::adapter::platform::AppFile;
-
-/// What staging apps' names end in (the runbook, "app name ends with -staging").
-const STAGING_SUFFIX: &str = "-staging";
-
-/// A rule that does not hold.
-struct Departure {
-    field: &'static str,
-    what: String,
-    mend: String,
-}
 
 pub(super) fn look(root: &Path, policy: &PreflightPolicy, service: &Service) -> Finding {
     let mut departures = Vec::new();
     let mut apps = Vec::new();
     for environment in [Environment::Staging, Environment::Production] {
-        let file = app_config::read(root, service, environment)?;
-        let text = app_config::text(root, service, environment)?;
-        let written: Table = toml::from_str(&text).unwrap_or_default();
-        let config = &service.placement(environment).config;
-        departures.extend(name_departure(&file, environment, config));
-        departures.extend(scaling_departures(&file, &written, environment, config));
-        departures.extend(documented(&file, &written, config));
-        apps.push(format!("`{}`", file.app));
+        let config = facts(root, service, environment)?;
+        departures.extend(rules::departures(&config));
+        apps.push(format!("`{}`", config.app));
     }
     let (mut wrong, mut mends, mut allowed) = (Vec::new(), Vec::new(), Vec::new());
     for Departure { field, what, mend } in departures {
@@ -52,80 +36,25 @@ pub(super) fn look(root: &Path, policy: &PreflightPolicy, service: &Service) -> 
     Err(Lack::new(wrong.join("; "), mends.join("; ")))
 }
 
-fn name_departure(file: &AppFile, environment: Environment, config: &str) -> Option<Departure> {
-    let app = &file.app;
-    let is_staging_name = app.as_str().ends_with(STAGING_SUFFIX);
-    let (what, mend) = match environment {
-        Environment::Staging if !is_staging_name => (
-            format!("the staging app `{app}` does not end in `{STAGING_SUFFIX}`"),
-            format!("name it `{app}{STAGING_SUFFIX}` in `{config}`"),
-        ),
-        Environment::Production if is_staging_name => (
-            format!("the production app `{app}` is named like a staging app"),
-            format!("name another app in `{config}`"),
-        ),
-        Environment::Staging | Environment::Production => return None,
-    };
-    Some(Departure { field: "app", what, mend })
-}
-
-/// Machines stop when they are idle and start by themselves; how many of production's never do is
-/// said in so many words.
-fn scaling_departures(
-    file: &AppFile,
-    written: &Table,
-    environment: Environment,
-    config: &str,
-) -> Vec<Departure> {
-    let services = services(written);
-    if services.is_empty() {
-        return Vec::new();
-    }
-    let app = &file.app;
-    let mut departures = Vec::new();
-    if file.config.auto_stop() == Autostop::Off {
-        departures.push(Departure {
-            field: "http_service.auto_stop_machines",
-            what: format!("machines of `{app}` do not stop when they are idle"),
-            mend: format!("write `auto_stop_machines = \"stop\"` in `{config}`"),
-        });
-    }
-    if !file.config.auto_start() {
-        departures.push(Departure {
-            field: "http_service.auto_start_machines",
-            what: format!("machines of `{app}` are not started by a request"),
-            mend: format!("write `auto_start_machines = true` in `{config}`"),
-        });
-    }
-    let is_written = |service: &&Table| service.contains_key("min_machines_running");
-    if environment == Environment::Production && !services.iter().any(is_written) {
-        departures.push(Departure {
-            field: "http_service.min_machines_running",
-            what: format!("nobody has said how many machines of `{app}` always run"),
-            mend: format!("write `min_machines_running` in `{config}`, also if it is 0"),
-        });
-    }
-    departures
-}
-
-fn documented(file: &AppFile, written: &Table, config: &str) -> Vec<Departure> {
-    let app = &file.app;
-    let mut departures = Vec::new();
-    if !written.contains_key("vm") {
-        departures.push(Departure {
-            field: "vm",
-            what: format!("the size of the machines of `{app}` is not written down"),
-            mend: format!("add `[[vm]]` with `cpu_kind`, `cpus` and `memory` to `{config}`"),
-        });
-    }
-    if !services(written).is_empty() && file.config.health_check_path().is_none() {
-        departures.push(Departure {
-            field: "http_service.checks",
-            what: format!("`{app}` has no health check by HTTP"),
-            mend: format!("add `[[http_service.checks]]` with `path = \"/health\"` to `{config}`"),
-        });
-    }
-    departures
+/// What the rules look at: as Fly understands the file, and as it is written.
+fn facts(root: &Path, service: &Service, environment: Environment) -> Result<AppConfig, Lack> {
+    let file = app_config::read(root, service, environment)?;
+    let text = app_config::text(root, service, environment)?;
+    let written: Table = toml::from_str(&text).unwrap_or_default();
+    let services = services(&written);
+    Ok(AppConfig {
+        app: file.app,
+        environment,
+        file: service.placement(environment).config.clone(),
+        is_serving: !services.is_empty(),
+        stops_when_idle: file.config.auto_stop() != Autostop::Off,
+        starts_by_request: file.config.auto_start(),
+        says_how_many_always_run: services
+            .iter()
+            .any(|service| service.contains_key("min_machines_running")),
+        says_its_size: written.contains_key("vm"),
+        has_health_check: file.config.health_check_path().is_some(),
+    })
 }
 
 /// The services as they are written.

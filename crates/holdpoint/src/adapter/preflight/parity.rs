@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use holdpoint_core::app_config::may_differ;
 use holdpoint_core::id::Environment;
 use holdpoint_core::project::{PreflightPolicy, Service};
 use toml::Spanned;
@@ -40,7 +41,7 @@ pub(super) fn look(root: &Path, policy: &PreflightPolicy, service: &Service) -> 
     let (mut wrong, mut meant, mut allowed) = (Vec::new(), Vec::new(), Vec::new());
     for difference in differences(staging, production) {
         let field = &difference.field;
-        if is_meant(&difference) {
+        if may_differ(field, difference.staging.is_some() && difference.production.is_some()) {
             meant.push(field.clone());
         } else if let Some(reason) = policy.allows_field(&service.name, field) {
             allowed.push(format!("; `{field}` differs, allowed: {reason}"));
@@ -86,17 +87,6 @@ fn differences(
         Some(Difference { field, staging, production })
     });
     differences.collect()
-}
-
-/// What must differ, and what is each environment's own: the app's name, how many machines always
-/// run (which another check wants to be set on purpose), and what a variable holds, as long as
-/// both have it.
-fn is_meant(difference: &Difference) -> bool {
-    let Difference { field, staging, production } = difference;
-    let last = field.rsplit('.').next().unwrap_or_default();
-    field == "app"
-        || last == "min_machines_running"
-        || (field.starts_with("env.") && staging.is_some() && production.is_some())
 }
 
 /// One line a field: where it differs, and what is written there.
