@@ -24,5 +24,4 @@ pub mod section;
 pub mod smoke;
 pub mod synthetic;
 pub mod telemetry;
-pub mod usage;
 pub mod vcs;

@@ -21,6 +21,7 @@ use crate::variables::Variables;
 
 mod prometheus;
 mod totals;
+pub mod usage;
 
 use prometheus::Prometheus;
 use totals::Totals;
@@ -57,6 +58,7 @@ enum Source {
     Prometheus(Prometheus),
 }
 
+/// The platform's own page of metrics, in Prometheus' text format.
 #[derive(Debug)]
 struct Page {
     client: Client,
@@ -111,10 +113,7 @@ pub enum TelemetryError {
 impl Telemetry {
     /// Telemetry of the platform at this address, from its own metrics.
     pub fn new(address: &PlatformAddress, prober: Prober) -> Result<Self, TelemetryError> {
-        let client = http_client::for_address(&address.metrics_url, TIMEOUT)
-            .map_err(|error| TelemetryError::Client { message: http_client::described(error) })?;
-        let (url, authorization) = (address.metrics_url.clone(), authorization(address.token())?);
-        Ok(Self { source: Source::Page(Page { client, url, authorization }), prober, last: None })
+        Ok(Self { source: Source::Page(Page::of(address)?), prober, last: None })
     }
 
     /// Telemetry of the platform from where a project says. Tokens come from `variables`.
@@ -193,25 +192,33 @@ impl Telemetry {
 impl Source {
     async fn totals(&self, apps: &BTreeSet<&AppName>) -> Result<Totals, TelemetryError> {
         match self {
-            Self::Page(page) => page.totals(apps).await,
+            Self::Page(page) => {
+                let failed = |message| TelemetryError::Scrape { url: page.url.clone(), message };
+                Ok(Totals::read(&page.text().await.map_err(failed)?, apps))
+            }
             Self::Prometheus(prometheus) => prometheus.totals(apps).await,
         }
     }
 }
 
 impl Page {
-    async fn totals(&self, apps: &BTreeSet<&AppName>) -> Result<Totals, TelemetryError> {
-        let failed = |message: String| TelemetryError::Scrape { url: self.url.clone(), message };
+    fn of(address: &PlatformAddress) -> Result<Self, TelemetryError> {
+        let url = address.metrics_url.clone();
+        let client = http_client::for_address(&url, TIMEOUT)
+            .map_err(|error| TelemetryError::Client { message: http_client::described(error) })?;
+        Ok(Self { client, url, authorization: authorization(address.token())? })
+    }
+
+    /// What it says now, or why it says nothing.
+    async fn text(&self) -> Result<String, String> {
         let request = self.client.get(&self.url);
         let request = request.header(AUTHORIZATION, &self.authorization);
-        let response = request.send().await.map_err(http_client::described).map_err(failed)?;
+        let response = request.send().await.map_err(http_client::described)?;
         let status = response.status();
         if !status.is_success() {
-            return Err(failed(format!("status {}", status.as_u16())));
+            return Err(format!("status {}", status.as_u16()));
         }
-        let text = http_client::text(response, SCRAPE_LIMIT_BYTES).await;
-        let text = text.map_err(http_client::described).map_err(failed)?;
-        Ok(Totals::read(&text, apps))
+        http_client::text(response, SCRAPE_LIMIT_BYTES).await.map_err(http_client::described)
     }
 }
 

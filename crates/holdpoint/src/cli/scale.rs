@@ -10,7 +10,7 @@ use machines_api::types::Machine;
 
 use crate::adapter::clock::{Clock, Stopwatch, pause};
 use crate::adapter::platform::{Platform, app_file};
-use crate::adapter::usage;
+use crate::adapter::telemetry::usage;
 use crate::cli::arguments::{Scale, ScaleAdvice, ScaleOrder, ScaleVerb};
 use crate::daemon::{StopSignals, read_stored};
 use crate::exit_code::ExitCode;

@@ -1,26 +1,19 @@
 //! Measures what the machines of an app use, from two looks at the platform's metrics. What the
 //! numbers advise is decided by `holdpoint_core::sizing`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holdpoint_core::gate::percentile_ms;
-use holdpoint_core::observation::{Histogram, Sample};
+use holdpoint_core::id::AppName;
+use holdpoint_core::observation::Sample;
 use holdpoint_core::sizing::Usage;
-use machines_api::client::authorization;
-use reqwest::header::AUTHORIZATION;
-
 use thiserror::Error;
 
-use super::http_client;
-use super::platform::PlatformAddress;
-use super::prometheus_text;
-
-/// Metrics that take longer are too old to advise by.
-const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A thousand machines with thirty buckets each stay far below this.
-const SCRAPE_BYTES_MAX: usize = 64 << 20;
+use super::totals::Totals;
+use super::{Page, TelemetryError};
+use crate::adapter::platform::PlatformAddress;
+use crate::adapter::prometheus_text;
 
 /// Time in these is not work of the machine.
 const IDLE_MODES: [&str; 3] = ["idle", "iowait", "steal"];
@@ -42,18 +35,9 @@ pub struct UsageError {
 /// # Errors
 /// When the platform gives none.
 pub async fn scrape(address: &PlatformAddress) -> Result<String, UsageError> {
-    let url = &address.metrics_url;
-    let failed = |message: String| UsageError { url: url.clone(), message };
-    let described = |error| failed(http_client::described(error));
-    let authorization =
-        authorization(address.token()).map_err(|error| failed(error.to_string()))?;
-    let client = http_client::for_address(url, TIMEOUT).map_err(described)?;
-    let request = client.get(url).header(AUTHORIZATION, authorization);
-    let response = request.send().await.map_err(described)?;
-    if !response.status().is_success() {
-        return Err(failed(format!("status {}", response.status().as_u16())));
-    }
-    http_client::text(response, SCRAPE_BYTES_MAX).await.map_err(described)
+    let failed = |message| UsageError { url: address.metrics_url.clone(), message };
+    let page = Page::of(address).map_err(|error: TelemetryError| failed(error.to_string()))?;
+    page.text().await.map_err(failed)
 }
 
 /// What the machines of an app used between two scrapes. `soft_limit` is of requests per machine.
@@ -72,33 +56,35 @@ pub fn between(
         let share = used / 100.0 / passed.as_secs_f64() / f64::from(cpus.max(1));
         (used >= 0.0 && share.is_finite()).then_some(share)
     });
-    let memory_shares = now.memory.values().filter_map(|(total, available)| {
-        let share = 1.0 - (*available)? / (*total)?;
-        share.is_finite().then(|| share.clamp(0.0, 1.0))
-    });
+    let measured = measured(&AppName::new(app), earlier, later);
     let busiest = now.concurrency.values().copied().reduce(f64::max);
     Usage {
         cpu_share: cpu_shares.reduce(f64::max),
-        memory_share: memory_shares.reduce(f64::max),
+        memory_share: measured.memory_share,
         oom_kills: whole(now.oom_kills.max(now.oom_ends)),
         restarts: whole(now.restarts),
         queue_share: busiest.map(|requests| requests / f64::from(soft_limit.max(1))),
-        p95_ms: percentile_ms(std::iter::once(&now.answers_since(&before)), 0.95),
+        p95_ms: percentile_ms(std::iter::once(&measured), 0.95),
     }
 }
 
-/// The numbers of one scrape, as far as they are about one app.
+/// What a gate would be given of the same stretch.
+fn measured(app: &AppName, earlier: &str, later: &str) -> Sample {
+    let apps = BTreeSet::from([app]);
+    let (before, now) = (Totals::read(earlier, &apps), Totals::read(later, &apps));
+    let mut sample = Sample::default();
+    now.since(&before, app, &mut sample);
+    sample
+}
+
+/// The numbers of one scrape beside those that gates are given, as far as they are about one app.
 #[derive(Debug, Default)]
 struct Counters {
     cpu_centisecs: BTreeMap<String, f64>,
-    /// Bytes: all, and what is free.
-    memory: BTreeMap<String, (Option<f64>, Option<f64>)>,
     concurrency: BTreeMap<String, f64>,
     oom_kills: f64,
     oom_ends: f64,
     restarts: f64,
-    /// Answers within each bound in microseconds, of all machines; cumulative.
-    answers: BTreeMap<u64, f64>,
 }
 
 impl Counters {
@@ -110,43 +96,16 @@ impl Counters {
                 "fly_instance_cpu" if !IDLE_MODES.contains(&series.label("mode")) => {
                     *counters.cpu_centisecs.entry(machine).or_default() += value;
                 }
-                "fly_instance_memory_mem_total" => {
-                    counters.memory.entry(machine).or_default().0 = Some(value);
-                }
-                "fly_instance_memory_mem_available" => {
-                    counters.memory.entry(machine).or_default().1 = Some(value);
-                }
                 "fly_app_concurrency" => {
                     *counters.concurrency.entry(machine).or_default() += value;
                 }
                 "fly_instance_exit_oom" => counters.oom_ends += value,
                 "platform_local_machine_oom_kills_total" => counters.oom_kills += value,
                 "platform_local_machine_restarts_total" => counters.restarts += value,
-                "fly_app_http_response_time_seconds_bucket" => {
-                    let bound = match series.label("le") {
-                        "+Inf" => Some(u64::MAX),
-                        text => text.parse().ok().map(|secs: f64| whole(secs * 1_000_000.0)),
-                    };
-                    if let Some(bound) = bound {
-                        *counters.answers.entry(bound).or_default() += value;
-                    }
-                }
                 _ => {}
             }
         }
         counters
-    }
-
-    fn answers_since(&self, before: &Self) -> Sample {
-        let mut below = 0.0;
-        let buckets = self.answers.iter().map(|(bound, within)| {
-            let within = within - before.answers.get(bound).unwrap_or(&0.0);
-            let own = within - below;
-            below = f64::max(below, within);
-            (*bound, whole(own))
-        });
-        let latency = Histogram { buckets: buckets.collect() };
-        Sample { latency, ..Sample::default() }
     }
 }
 
