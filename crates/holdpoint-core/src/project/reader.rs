@@ -323,12 +323,7 @@ impl<'a> Value<'a> {
 
     /// A share between 0 and 1.
     pub(super) fn share(&self) -> Option<f64> {
-        let raw = self.raw();
-        let written = raw
-            .as_float()
-            .map(|float| float.as_str().to_owned())
-            .or_else(|| raw.as_integer().map(ToString::to_string));
-        let Some(written) = written else {
+        let Some(written) = self.written_number() else {
             self.refuse_type("a share between 0 and 1", "0.05");
             return None;
         };
@@ -343,12 +338,7 @@ impl<'a> Value<'a> {
 
     /// A factor from 1 to a limit.
     pub(super) fn factor(&self, limit: f64) -> Option<f64> {
-        let raw = self.raw();
-        let written = raw
-            .as_float()
-            .map(|float| float.as_str().to_owned())
-            .or_else(|| raw.as_integer().map(ToString::to_string));
-        let Some(written) = written else {
+        let Some(written) = self.written_number() else {
             self.refuse_type("a number", "1.5");
             return None;
         };
@@ -361,6 +351,13 @@ impl<'a> Value<'a> {
             return None;
         }
         Some(factor)
+    }
+
+    /// A number as it is written, whole or not.
+    fn written_number(&self) -> Option<String> {
+        let raw = self.raw();
+        let float = raw.as_float().map(|float| float.as_str().to_owned());
+        float.or_else(|| raw.as_integer().map(ToString::to_string))
     }
 
     /// A length of time in whole seconds.

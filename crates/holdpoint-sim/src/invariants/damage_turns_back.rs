@@ -64,7 +64,7 @@ impl DamageTurnsBack {
             }
             self.newest.insert(environment, at);
             let Ok(value) = &reading.answer else { continue };
-            if !is_begun(under, environment) {
+            if !under.has_begun(environment) {
                 self.before.insert(environment, value.clone());
             } else if self.before.get(&environment).is_some_and(|before| before != value)
                 && counts(under, environment)
@@ -79,26 +79,17 @@ fn must_stay(under: &Under) -> bool {
     !under.project.gates.invariants.is_empty()
 }
 
-fn is_begun(under: &Under, environment: Environment) -> bool {
-    under.waves.iter().any(|(course, step, _)| {
-        let rollout = under.rollout(*course, *step);
-        rollout.is_some_and(|rollout| rollout.environment == environment)
-    })
-}
-
 /// Once production is begun, staging has done its part.
 fn counts(under: &Under, environment: Environment) -> bool {
-    environment == Environment::Production || !is_begun(under, Environment::Production)
+    environment == Environment::Production || !under.has_begun(Environment::Production)
 }
 
 #[cfg(test)]
 mod tests {
     use holdpoint_core::observation::InvariantReading;
-    use holdpoint_core::state::State;
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::invariants::Rest;
     use crate::invariants::trace::Trace;
 
     fn hear(trace: &mut Trace<DamageTurnsBack>, value: &str) -> Result<(), String> {
@@ -112,13 +103,7 @@ mod tests {
             invariants: vec![reading],
         };
         trace.event(&Event::Observed(observation))?;
-        let state = State::default();
-        trace.fact(Fact::Rest(Rest {
-            state: &state,
-            in_flight: 1,
-            waits_for: None,
-            wakes_at: None,
-        }))
+        trace.rest()
     }
 
     #[test]

@@ -44,10 +44,8 @@ impl Checker for FlagTurnsBack {
 mod tests {
     use holdpoint_core::event::Ending;
     use holdpoint_core::flag::Flag;
-    use holdpoint_core::state::State;
 
     use super::*;
-    use crate::invariants::Rest;
     use crate::invariants::trace::Trace;
 
     fn raised() -> Trace<FlagTurnsBack> {
@@ -57,16 +55,6 @@ mod tests {
         let (by, reason) = ("scanner".to_owned(), "a key leaked".to_owned());
         trace.event(&Event::FlagRaised { flag, by, reason, incident }).unwrap();
         trace
-    }
-
-    fn rest(trace: &mut Trace<FlagTurnsBack>) -> Result<(), String> {
-        let state = State::default();
-        trace.fact(Fact::Rest(Rest {
-            state: &state,
-            in_flight: 1,
-            waits_for: None,
-            wakes_at: None,
-        }))
     }
 
     #[test]
@@ -82,13 +70,13 @@ mod tests {
         };
         let refused = Ending::Refused { reason: "a key leaked".to_owned() };
         let mut alone = raised();
-        rest(&mut alone).unwrap_err();
+        alone.rest().unwrap_err();
         let mut goes_on = raised();
         goes_on.event(&opened).unwrap();
-        rest(&mut goes_on).unwrap_err();
+        goes_on.rest().unwrap_err();
         let mut ends = raised();
         ends.event(&opened).unwrap();
         ends.event(&Event::ReleaseEnded { ending: refused }).unwrap();
-        rest(&mut ends).unwrap();
+        ends.rest().unwrap();
     }
 }

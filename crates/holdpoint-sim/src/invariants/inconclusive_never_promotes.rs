@@ -68,7 +68,7 @@ impl Checker for InconclusiveNeverPromotes {
         self.forget_absence(under, fact);
         // before it is begun, an environment is measured only to be compared with
         if let Fact::Event(Event::Observed(observation)) = fact
-            && is_begun(under, observation.environment)
+            && under.has_begun(observation.environment)
         {
             return self.hear(now, observation);
         }
@@ -169,13 +169,6 @@ fn begun<'a>(under: &'a Under, fact: Fact<'_>) -> Option<(&'a Rollout, bool)> {
         return matches!(change.action, MachineAction::Update { .. }).then_some((rollout, true));
     }
     None
-}
-
-/// Whether any machine of an environment was begun.
-fn is_begun(under: &Under, environment: Environment) -> bool {
-    let mut rollouts =
-        under.waves.iter().filter_map(|(course, step, _)| under.rollout(*course, *step));
-    rollouts.any(|rollout| rollout.environment == environment)
 }
 
 /// Whether a way back puts a previous version of a service in the place of the new one.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use holdpoint_core::event::Event;
-use holdpoint_core::id::{Course, EffectId, IncidentId, PlanDigest, ReleaseId};
+use holdpoint_core::id::{Course, EffectId, Environment, IncidentId, PlanDigest, ReleaseId};
 use holdpoint_core::plan::{Plan, Rollout, StepKind};
 use holdpoint_core::project::Project;
 use jiff::Timestamp;
@@ -72,6 +72,13 @@ impl Under {
     /// The rollout that is a step of one way.
     pub fn rollout(&self, course: Course, step: usize) -> Option<&Rollout> {
         self.plan(course)?.steps.get(step)?.kind.rollout()
+    }
+
+    /// Whether any machine of an environment was begun.
+    pub fn has_begun(&self, environment: Environment) -> bool {
+        let mut rollouts =
+            self.waves.iter().filter_map(|(course, step, _)| self.rollout(*course, *step));
+        rollouts.any(|rollout| rollout.environment == environment)
     }
 }
 

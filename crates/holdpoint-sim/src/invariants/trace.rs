@@ -17,7 +17,7 @@ use holdpoint_core::state::State;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Checker, Fact, Ledger};
+use super::{Checker, Fact, Ledger, Rest};
 use crate::seed::{Beginning, Concern, Dice};
 use crate::world::{World, project};
 
@@ -44,6 +44,13 @@ impl<C: Checker> Trace<C> {
 
     pub(super) fn event(&mut self, event: &Event) -> Result<(), String> {
         self.fact(Fact::Event(event))
+    }
+
+    /// A step is over, and an effect is still waited for.
+    pub(super) fn rest(&mut self) -> Result<(), String> {
+        let state = State::default();
+        let rest = Rest { state: &state, in_flight: 1, waits_for: None, wakes_at: None };
+        self.fact(Fact::Rest(rest))
     }
 
     pub(super) fn event_at(&mut self, at: &str, event: &Event) -> Result<(), String> {

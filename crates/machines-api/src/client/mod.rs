@@ -17,9 +17,9 @@ use thiserror::Error;
 use crate::call::Call;
 use crate::error::{ApiError, ErrorClass};
 use crate::types::{
-    AcquireLease, App, AppList, CreateApp, CreateMachine, ExecMachine, ExecReply, Lease,
-    LeaseEnvelope, Machine, MachineEvent, MachineVersion, MetadataValue, ProcessStat, StartReply,
-    StopMachine, UpdateMachine, UpdateMetadata, WaitReply, WaitState,
+    AcquireLease, App, CreateApp, CreateMachine, ExecMachine, ExecReply, Lease, LeaseEnvelope,
+    Machine, MachineEvent, MachineVersion, MetadataValue, ProcessStat, StartReply, StopMachine,
+    UpdateMachine, UpdateMetadata, WaitReply, WaitState,
 };
 
 /// Creating or updating a machine fetches its image first, which takes Fly up to a minute.
@@ -94,12 +94,6 @@ impl Client {
     #[must_use]
     pub fn with_request_timeout(self, request_timeout: Duration) -> Self {
         Self { request_timeout, ..self }
-    }
-
-    pub async fn list_apps(&self, org_slug: &str) -> Result<Vec<App>, ApiError> {
-        let operation = format!("list the apps of organization `{org_slug}`");
-        let call = self.call(Method::GET, &["apps"], operation);
-        Ok(call.query(&[("org_slug", org_slug)]).json::<AppList>().await?.apps)
     }
 
     /// Creates an app. Fly's answer to this call holds little more than the id.
